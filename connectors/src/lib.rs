@@ -1,0 +1,1 @@
+//! Where Riverrun's records come from and go: sources and sinks.

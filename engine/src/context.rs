@@ -1,0 +1,66 @@
+//! What the runtime lends to sources and sinks: who they are, the clock, and threads for blocking
+//! work. Under simulation the same doors lead to a paused clock and to threads that run inline.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+
+use crate::clock::Clock;
+use crate::graph::Uid;
+use crate::metrics::OperatorMetrics;
+use crate::operator::Result;
+
+/// Threads of their own for blocking work: the door to spawning.
+pub trait Threads: Send + Sync + 'static {
+    /// Runs `work` on a thread called `name`; returns at once.
+    fn run(&self, name: &str, work: Box<dyn FnOnce() + Send>);
+}
+
+/// Who a source or sink subtask is, and what it may use.
+#[derive(Clone)]
+pub struct TaskContext {
+    /// The job.
+    pub job: Arc<str>,
+    /// The source or sink.
+    pub uid: Uid,
+    /// Which copy.
+    pub subtask: u32,
+    /// Of how many.
+    pub parallelism: u32,
+    /// A name no other attempt of this job has, for what must not be mixed up with their left-overs.
+    pub attempt: Arc<str>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Threads for blocking work.
+    pub threads: Arc<dyn Threads>,
+    /// The subtask's counters.
+    pub metrics: Arc<OperatorMetrics>,
+}
+
+impl fmt::Debug for TaskContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskContext({} {}/{})", self.uid, self.subtask, self.parallelism)
+    }
+}
+
+impl TaskContext {
+    /// Runs blocking work on a thread of its own and waits for it without blocking the worker.
+    /// Dropping the future does not stop the work.
+    ///
+    /// # Errors
+    /// What the work returns; a panic in it.
+    pub fn blocking<R: Send + 'static, F: FnOnce() -> Result<R> + Send + 'static>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<R>> + Send + 'static + use<R, F> {
+        let (done, result) = oneshot::channel();
+        let name = format!("{}-{}", self.uid, self.subtask);
+        // The receiver is gone only when the attempt is: nobody is left to tell.
+        self.threads.run(&name, Box::new(move || drop(done.send(work()))));
+        async move {
+            result.await.unwrap_or_else(|_| Err(anyhow::anyhow!("panicked on thread '{name}'")))
+        }
+    }
+}

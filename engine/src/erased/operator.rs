@@ -1,0 +1,173 @@
+//! Operators with their types erased, each together with its state, its output and its watermark.
+
+use std::sync::Arc;
+
+use super::AnyBatch;
+use crate::checkpoint::{OperatorSnapshot, SnapshotMode};
+use crate::clock::Clock;
+use crate::data::Key;
+use crate::graph::{OpenOperator, Opened};
+use crate::metrics::OperatorMetrics;
+use crate::operator::{Firing, Operator, OperatorContext, Result};
+use crate::output::{Output, Port};
+use crate::state::{Declare, StateStore, TypeShape};
+use crate::time::Timestamp;
+
+/// An operator of one subtask, as its chain sees it.
+pub trait ErasedOperator: Send {
+    /// Takes the next records.
+    ///
+    /// # Errors
+    /// The operator's own; a batch of another type.
+    fn process(&mut self, batch: AnyBatch, env: &OperatorEnv) -> Result<()>;
+
+    /// Event time has reached `watermark`; again while [`Firing::More`].
+    ///
+    /// # Errors
+    /// The operator's own.
+    fn advance(&mut self, watermark: Timestamp, env: &OperatorEnv) -> Result<Firing>;
+
+    /// The watermark to pass on.
+    fn watermark_out(&self) -> Timestamp;
+
+    /// The wall clock moved; again while [`Firing::More`].
+    ///
+    /// # Errors
+    /// The operator's own.
+    fn processing_time(&mut self, env: &OperatorEnv) -> Result<Firing>;
+
+    /// When the wall clock matters next.
+    fn next_processing_time(&mut self) -> Option<Timestamp>;
+
+    /// Takes what was emitted.
+    fn take_output(&mut self) -> Vec<(Port, AnyBatch)>;
+
+    /// The operator's part of a checkpoint.
+    ///
+    /// # Errors
+    /// A value that does not encode.
+    fn snapshot(&mut self, mode: SnapshotMode) -> Result<OperatorSnapshot>;
+
+    /// State `name` is stored in this shape: before `restore`.
+    fn read_as(&mut self, name: &str, stored: &TypeShape);
+
+    /// Applies a section of a checkpoint; in order.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read.
+    fn restore(&mut self, name: &str, section: &[u8]) -> Result<()>;
+
+    /// All sections are applied; `watermark` is the checkpoint's.
+    ///
+    /// # Errors
+    /// The operator's own.
+    fn restored(&mut self, watermark: Timestamp) -> Result<()>;
+
+    /// The number of entries of each state.
+    fn state_sizes(&self) -> Vec<(String, usize)>;
+}
+
+/// What a chain lends to each of its operators.
+#[derive(Clone)]
+pub struct OperatorEnv {
+    /// The operator's counters.
+    pub metrics: Arc<OperatorMetrics>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for OperatorEnv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OperatorEnv").finish_non_exhaustive()
+    }
+}
+
+struct Erased<Op: Operator> {
+    operator: Op,
+    state: StateStore,
+    output: Output<Op::Out>,
+    watermark: Timestamp,
+}
+
+impl<Op: Operator> Erased<Op> {
+    fn split<'a>(&'a mut self, env: &'a OperatorEnv) -> (&'a mut Op, OperatorContext<'a, Op::Out>) {
+        let Erased { operator, state, output, watermark } = self;
+        let ctx =
+            OperatorContext::new(state, output, &env.metrics, env.clock.as_ref(), *watermark);
+        (operator, ctx)
+    }
+}
+
+impl<Op: Operator> ErasedOperator for Erased<Op> {
+    fn process(&mut self, batch: AnyBatch, env: &OperatorEnv) -> Result<()> {
+        let batch = batch.expect::<Op::In>()?;
+        self.output.set_origins(batch.origins.clone());
+        let (operator, mut ctx) = self.split(env);
+        operator.process(batch, &mut ctx)
+    }
+
+    fn advance(&mut self, watermark: Timestamp, env: &OperatorEnv) -> Result<Firing> {
+        self.watermark = watermark;
+        self.output.set_origins(crate::element::Origins::default());
+        let (operator, mut ctx) = self.split(env);
+        operator.advance(&mut ctx)
+    }
+
+    fn watermark_out(&self) -> Timestamp {
+        self.operator.watermark_out(self.watermark)
+    }
+
+    fn processing_time(&mut self, env: &OperatorEnv) -> Result<Firing> {
+        self.output.set_origins(crate::element::Origins::default());
+        let (operator, mut ctx) = self.split(env);
+        operator.processing_time(&mut ctx)
+    }
+
+    fn next_processing_time(&mut self) -> Option<Timestamp> {
+        self.operator.next_processing_time(&mut self.state)
+    }
+
+    fn take_output(&mut self) -> Vec<(Port, AnyBatch)> {
+        self.output.take()
+    }
+
+    fn snapshot(&mut self, mode: SnapshotMode) -> Result<OperatorSnapshot> {
+        let states = self.state.snapshot(mode)?;
+        Ok(OperatorSnapshot { watermark: self.watermark, states })
+    }
+
+    fn read_as(&mut self, name: &str, stored: &TypeShape) {
+        self.state.read_as(name, stored);
+    }
+
+    fn restore(&mut self, name: &str, section: &[u8]) -> Result<()> {
+        self.state.restore(name, section)
+    }
+
+    fn restored(&mut self, watermark: Timestamp) -> Result<()> {
+        self.watermark = watermark;
+        self.operator.restored(&mut self.state)
+    }
+
+    fn state_sizes(&self) -> Vec<(String, usize)> {
+        self.state.sizes().map(|(name, entries)| (name.to_owned(), entries)).collect()
+    }
+}
+
+/// The graph's way to open an operator: `open` declares its states and makes it.
+pub fn open_operator<K, Op, F>(open: F) -> OpenOperator
+where
+    K: Key,
+    Op: Operator,
+    F: Fn(&mut Declare<K>) -> Op + Send + Sync + 'static,
+{
+    Arc::new(move |range, tracked| {
+        let mut declare = Declare::<K>::new(range, tracked);
+        let operator = open(&mut declare);
+        let declared_twice = declare.declared_twice().to_vec();
+        let (state, states) = declare.finish();
+        let output = Output::default();
+        let erased = Erased { operator, state, output, watermark: Timestamp::MIN };
+        Opened { operator: Box::new(erased), states, declared_twice }
+    })
+}

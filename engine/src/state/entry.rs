@@ -1,0 +1,106 @@
+//! The bytes of a snapshot's entries, version 1. A section is a run of entries of one key group:
+//!
+//! ```text
+//! entry     = op:u8 namespace:bytes key:bytes value:bytes
+//! op        = 1 put | 2 delete (value empty) | 3 drop of the whole namespace (key, value empty)
+//! bytes     = len:u32 little-endian, then len bytes
+//! ```
+//!
+//! `key` is in the frozen key encoding, `namespace` is empty or the big-endian start of a slice,
+//! `value` is in the state's codec. Entries of a delta are applied in order over the ones before.
+
+/// What an entry does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// The key has this value.
+    Put,
+    /// The key has no value.
+    Delete,
+    /// No key of the namespace has a value.
+    Drop,
+}
+
+/// One entry, borrowed from its section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// What it does.
+    pub op: Op,
+    /// The namespace (a slice's start), or nothing.
+    pub namespace: &'a [u8],
+    /// The encoded key.
+    pub key: &'a [u8],
+    /// The encoded value.
+    pub value: &'a [u8],
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> anyhow::Result<()> {
+    let len = u32::try_from(bytes.len())
+        .map_err(|_| anyhow::anyhow!("{} bytes are too many for one entry", bytes.len()))?;
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// Appends an entry.
+///
+/// # Errors
+/// When a part is longer than 4 GiB.
+pub fn write(out: &mut Vec<u8>, entry: Entry<'_>) -> anyhow::Result<()> {
+    out.push(match entry.op {
+        Op::Put => 1,
+        Op::Delete => 2,
+        Op::Drop => 3,
+    });
+    put_bytes(out, entry.namespace)?;
+    put_bytes(out, entry.key)?;
+    put_bytes(out, entry.value)
+}
+
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> anyhow::Result<&'a [u8]> {
+    let (len, tail) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
+    let len = u32::from_le_bytes(*len) as usize;
+    let (bytes, tail) = tail.split_at_checked(len).ok_or_else(cut)?;
+    *rest = tail;
+    Ok(bytes)
+}
+
+fn cut() -> anyhow::Error {
+    anyhow::anyhow!("the section ends within an entry")
+}
+
+/// Reads the first entry of `rest` and moves past it; `None` at the end.
+///
+/// # Errors
+/// When the bytes are not entries.
+pub fn read<'a>(rest: &mut &'a [u8]) -> anyhow::Result<Option<Entry<'a>>> {
+    let Some((op, tail)) = rest.split_first() else { return Ok(None) };
+    let op = match op {
+        1 => Op::Put,
+        2 => Op::Delete,
+        3 => Op::Drop,
+        other => anyhow::bail!("unknown entry kind {other}"),
+    };
+    *rest = tail;
+    let namespace = take_bytes(rest)?;
+    let key = take_bytes(rest)?;
+    let value = take_bytes(rest)?;
+    Ok(Some(Entry { op, namespace, key, value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_a_cut_is_noticed() {
+        let entry = Entry { op: Op::Put, namespace: b"n", key: b"key", value: b"value" };
+        let mut bytes = Vec::new();
+        write(&mut bytes, entry).expect("short");
+        let mut rest = &bytes[..];
+        assert_eq!(read(&mut rest).expect("whole"), Some(entry));
+        assert_eq!(read(&mut rest).expect("end"), None);
+        for len in 1..bytes.len() {
+            assert!(read(&mut &bytes[..len]).is_err(), "cut at {len}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The language of Riverrun: jobs, streams and every operator.

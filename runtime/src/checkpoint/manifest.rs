@@ -1,0 +1,69 @@
+//! The manifest: the list that makes a checkpoint whole. Written last, never overwritten.
+
+use std::collections::BTreeMap;
+
+use riverrun_engine::checkpoint::{
+    CheckpointId, CheckpointKind, Prepared, SnapshotMode, SplitSnapshot,
+};
+use riverrun_engine::graph::Uid;
+use riverrun_engine::state::StateSpec;
+use riverrun_engine::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of the format this engine writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a checkpoint consists of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this format.
+    pub version: u32,
+    /// The version of the engine that wrote it.
+    pub engine: String,
+    /// The job it belongs to.
+    pub job: String,
+    /// Its number.
+    pub checkpoint: CheckpointId,
+    /// Why it was taken.
+    pub kind: CheckpointKind,
+    /// The attempt that took it: unique among all attempts of the job.
+    pub attempt: String,
+    /// When it was taken.
+    pub created: Timestamp,
+    /// The number of key groups of the job.
+    pub key_groups: u16,
+    /// The operators, by uid.
+    pub operators: BTreeMap<Uid, OperatorEntry>,
+    /// The splits of each source.
+    pub sources: BTreeMap<Uid, Vec<SplitSnapshot>>,
+    /// What each participant has to commit.
+    pub prepared: BTreeMap<String, Vec<Prepared>>,
+    /// The files that hold the state: a full one, then deltas, applied in this order.
+    pub segments: Vec<SegmentEntry>,
+}
+
+/// One operator in a manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorEntry {
+    /// How many subtasks it had.
+    pub parallelism: u32,
+    /// The lowest watermark of its subtasks.
+    pub watermark: Timestamp,
+    /// The states it declared.
+    pub states: Vec<StateSpec>,
+}
+
+/// One file of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentEntry {
+    /// Its name within the store, e.g. `segments/00000000000000000042-ab12.seg`.
+    pub file: String,
+    /// How much it holds.
+    pub mode: SnapshotMode,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// XXH3-128 of its bytes, as 32 hex digits.
+    pub checksum: String,
+    /// How many entries.
+    pub entries: u64,
+}

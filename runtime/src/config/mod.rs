@@ -1,0 +1,95 @@
+//! The settings of a run, whole and checked: every field has a value.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use riverrun_engine::graph::Uid;
+use serde::{Deserialize, Serialize};
+
+/// The settings of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Subtasks of every operator that sets none itself.
+    pub parallelism: u32,
+    /// Threads; subtask i lives on worker i mod n.
+    pub workers: u32,
+    /// Key groups: the highest parallelism, a power of two. Fixed by the first checkpoint.
+    pub key_groups: u16,
+    /// Checkpoints.
+    pub checkpoint: CheckpointConfig,
+    /// What happens after a failure.
+    pub restart: RestartConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// The job's own settings, for `job.settings::<S>()`.
+    pub settings: serde_json::Value,
+}
+
+/// When and where checkpoints are taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointConfig {
+    /// A folder, or `memory://name`, or (feature `s3`) `s3://bucket/path`.
+    pub path: String,
+    /// From one to the next; zero: only at the end and on demand.
+    pub interval: Duration,
+    /// After this a checkpoint has failed.
+    pub timeout: Duration,
+    /// At least this long between the end of one and the beginning of the next.
+    pub min_pause: Duration,
+    /// How many complete checkpoints are kept, beside savepoints.
+    pub retain: usize,
+}
+
+/// What happens after a failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestartConfig {
+    /// How many attempts may fail in a row without a completed checkpoint between them.
+    pub attempts: u32,
+    /// The pause before the second attempt; doubled each time.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+}
+
+/// How logs are written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogConfig {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A `tracing` filter: `info`, `warn,riverrun_runtime=debug`.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Where a run begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum From {
+    /// At the newest complete checkpoint; at the beginning where there is none at all.
+    #[default]
+    Newest,
+    /// At the beginning, whatever checkpoints there are (refused while some are, unless output that
+    /// was committed may appear again).
+    Beginning,
+    /// At this checkpoint of the job's own store, by number, or of another store, by `PATH#NUMBER`.
+    Checkpoint(String),
+}
+
+/// What a user decided for one run only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Where to begin.
+    pub from: From,
+    /// State given up for good.
+    pub drop_state: BTreeSet<(Uid, String)>,
+    /// Go back behind committed output, which will then appear twice.
+    pub accept_duplicates: bool,
+}

@@ -1,0 +1,6 @@
+//! How a job runs: [`plan`] places its graph, [`task`]s move its records, the coordinator cuts
+//! [`checkpoint`]s, [`run`] starts attempts until the job has ended, [`cli`] is its command line.
+
+pub mod checkpoint;
+pub mod config;
+pub mod status;

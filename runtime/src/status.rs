@@ -1,0 +1,175 @@
+//! What a running job shows of itself: written by tasks and coordinator, read by whoever displays it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind};
+use riverrun_engine::graph::Uid;
+use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::time::Timestamp;
+use serde::Serialize;
+
+/// Where a job stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Reading the checkpoint.
+    Restoring,
+    /// Moving records.
+    Running,
+    /// The last checkpoint is on its way.
+    Stopping,
+    /// Waiting to start the next attempt.
+    BackingOff,
+    /// Over.
+    Ended,
+}
+
+/// A finished checkpoint, or one that failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckpointStatus {
+    /// Its number.
+    pub checkpoint: CheckpointId,
+    /// Its kind.
+    pub kind: CheckpointKind,
+    /// From the trigger to the commit, in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of state written.
+    pub bytes: u64,
+    /// Why it failed, if it did.
+    pub failed: Option<String>,
+}
+
+#[derive(Debug)]
+struct Now {
+    phase: Phase,
+    last_checkpoint: Option<CheckpointStatus>,
+    completed: u64,
+    failed: u64,
+    last_failure: Option<String>,
+    restored_from: Option<CheckpointId>,
+}
+
+/// The live numbers of one job in this process.
+#[derive(Debug)]
+pub struct JobStatus {
+    /// The job.
+    pub job: Arc<str>,
+    /// In the order of the graph: the uid and the step of each node.
+    pub operators: Vec<(Uid, &'static str)>,
+    metrics: DashMap<(Uid, u32), Arc<OperatorMetrics>>,
+    attempt: AtomicU32,
+    now: Mutex<Now>,
+}
+
+impl JobStatus {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(job: &str, operators: Vec<(Uid, &'static str)>) -> Self {
+        let now = Now {
+            phase: Phase::Restoring,
+            last_checkpoint: None,
+            completed: 0,
+            failed: 0,
+            last_failure: None,
+            restored_from: None,
+        };
+        JobStatus {
+            job: job.into(),
+            operators,
+            metrics: DashMap::new(),
+            attempt: AtomicU32::new(0),
+            now: Mutex::new(now),
+        }
+    }
+
+    fn now<R>(&self, f: impl FnOnce(&mut Now) -> R) -> R {
+        f(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The counters of one subtask; they go on over attempts.
+    #[must_use]
+    pub fn metrics(&self, uid: &Uid, subtask: u32) -> Arc<OperatorMetrics> {
+        self.metrics.entry((uid.clone(), subtask)).or_default().clone()
+    }
+
+    /// The counters of all subtasks of one operator, by subtask.
+    #[must_use]
+    pub fn subtasks(&self, uid: &Uid) -> Vec<(u32, Arc<OperatorMetrics>)> {
+        let of = self.metrics.iter().filter(|entry| entry.key().0 == *uid);
+        let mut found: Vec<_> = of.map(|entry| (entry.key().1, entry.value().clone())).collect();
+        found.sort_by_key(|(subtask, _)| *subtask);
+        found
+    }
+
+    /// The watermark of one operator: its slowest subtask's.
+    #[must_use]
+    pub fn watermark(&self, uid: &Uid) -> Option<Timestamp> {
+        self.subtasks(uid).iter().map(|(_, metrics)| metrics.watermark()).min()
+    }
+
+    /// The attempt under way, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    /// A new attempt begins, from `restored`.
+    pub fn begin_attempt(&self, attempt: u32, restored: Option<CheckpointId>) {
+        self.attempt.store(attempt, Ordering::Relaxed);
+        self.now(|now| now.restored_from = restored);
+    }
+
+    /// Where the job stands.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.now(|now| now.phase)
+    }
+
+    /// Moves on.
+    pub fn set_phase(&self, phase: Phase) {
+        self.now(|now| now.phase = phase);
+    }
+
+    /// A checkpoint was committed, or failed.
+    pub fn checkpoint_ended(&self, status: CheckpointStatus) {
+        self.now(|now| {
+            if status.failed.is_none() {
+                now.completed += 1;
+            } else {
+                now.failed += 1;
+            }
+            now.last_checkpoint = Some(status);
+        });
+    }
+
+    /// An attempt failed.
+    pub fn attempt_failed(&self, reason: String) {
+        self.now(|now| now.last_failure = Some(reason));
+    }
+
+    /// The last checkpoint that ended, well or badly.
+    #[must_use]
+    pub fn last_checkpoint(&self) -> Option<CheckpointStatus> {
+        self.now(|now| now.last_checkpoint.clone())
+    }
+
+    /// How many checkpoints were committed, and how many failed.
+    #[must_use]
+    pub fn checkpoints(&self) -> (u64, u64) {
+        self.now(|now| (now.completed, now.failed))
+    }
+
+    /// Why the last attempt failed.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<String> {
+        self.now(|now| now.last_failure.clone())
+    }
+
+    /// The checkpoint the attempt began from.
+    #[must_use]
+    pub fn restored_from(&self) -> Option<CheckpointId> {
+        self.now(|now| now.restored_from)
+    }
+}
