@@ -41,6 +41,8 @@ pub enum CheckpointKind {
     Savepoint,
     /// The last of a stopped run: the sources read nothing after it.
     Stop,
+    /// The last of a stopped run, and pinned.
+    StopSavepoint,
     /// The last of a job whose sources have all ended: every window has fired.
     End,
 }
@@ -49,7 +51,13 @@ impl CheckpointKind {
     /// Whether the attempt ends behind this barrier.
     #[must_use]
     pub fn is_last(self) -> bool {
-        matches!(self, CheckpointKind::Stop | CheckpointKind::End)
+        matches!(self, CheckpointKind::Stop | CheckpointKind::StopSavepoint | CheckpointKind::End)
+    }
+
+    /// Whether it is kept until the user removes it.
+    #[must_use]
+    pub fn is_pinned(self) -> bool {
+        matches!(self, CheckpointKind::Savepoint | CheckpointKind::StopSavepoint)
     }
 }
 

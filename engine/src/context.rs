@@ -1,11 +1,13 @@
-//! What the runtime lends to sources and sinks: who they are, the clock, and threads for blocking
-//! work. Under simulation the same doors lead to a paused clock and to threads that run inline.
+//! What the runtime lends to sources and sinks: who they are, the clock, waiting, and threads
+//! for blocking work. Under simulation the same doors lead to a paused clock and to threads that run inline.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
+use futures::future::BoxFuture;
 
 use crate::clock::Clock;
 use crate::graph::Uid;
@@ -16,6 +18,12 @@ use crate::operator::Result;
 pub trait Threads: Send + Sync + 'static {
     /// Runs `work` on a thread called `name`; returns at once.
     fn run(&self, name: &str, work: Box<dyn FnOnce() + Send>);
+}
+
+/// Waiting without a thread: the door to timers.
+pub trait Sleep: Send + Sync + 'static {
+    /// Ends after `duration`. Cancel-safe.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// Who a source or sink subtask is, and what it may use.
@@ -35,6 +43,8 @@ pub struct TaskContext {
     pub clock: Arc<dyn Clock>,
     /// Threads for blocking work.
     pub threads: Arc<dyn Threads>,
+    /// Waiting.
+    pub sleep: Arc<dyn Sleep>,
     /// The subtask's counters.
     pub metrics: Arc<OperatorMetrics>,
 }

@@ -178,7 +178,7 @@ mod tests {
             .fold(0, |sum, hash| sum.rotate_left(5) ^ hash);
         assert_eq!(all, 0xf17b_d141_4836_184f, "the frozen hash of integers has changed");
         let text = hasher.hash(&("SE".to_owned(), 3_u32)).expect("hashes");
-        assert_eq!(text.0, 0xa3a9_7d74_7f0d_d13d, "the frozen hash of tuples has changed");
+        assert_eq!(text.0, 0x3fe2_8491_a8e6_c4fc, "the frozen hash of tuples has changed");
     }
 
     proptest! {

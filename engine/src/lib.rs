@@ -7,6 +7,7 @@
 //! the runtime's specification.
 
 pub mod data;
+pub mod bad;
 pub mod key;
 pub mod time;
 pub mod clock;

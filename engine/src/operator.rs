@@ -77,12 +77,13 @@ pub trait Operator: Send + 'static {
         None
     }
 
-    /// The restored state is in place, no record has been seen. For what is derived from state.
+    /// The restored state is in place, no record has been seen. For what is derived from state, and
+    /// from `watermark`, the checkpoint's: everything due by then has fired.
     ///
     /// # Errors
     /// Ends the attempt.
-    fn restored(&mut self, state: &mut StateStore) -> Result<()> {
-        let _ = state;
+    fn restored(&mut self, state: &mut StateStore, watermark: Timestamp) -> Result<()> {
+        let _ = (state, watermark);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind};
-use riverrun_engine::graph::Uid;
+use riverrun_engine::graph::{Graph, Uid};
 use riverrun_engine::metrics::OperatorMetrics;
 use riverrun_engine::time::Timestamp;
 use serde::Serialize;
@@ -82,6 +82,12 @@ impl JobStatus {
             attempt: AtomicU32::new(0),
             now: Mutex::new(now),
         }
+    }
+
+    /// Of the nodes of `graph`.
+    #[must_use]
+    pub fn of(job: &str, graph: &Graph) -> Self {
+        JobStatus::new(job, graph.nodes().map(|(_, node)| (node.uid.clone(), node.step)).collect())
     }
 
     fn now<R>(&self, f: impl FnOnce(&mut Now) -> R) -> R {

@@ -146,7 +146,7 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
 
     fn restored(&mut self, watermark: Timestamp) -> Result<()> {
         self.watermark = watermark;
-        self.operator.restored(&mut self.state)
+        self.operator.restored(&mut self.state, watermark)
     }
 
     fn state_sizes(&self) -> Vec<(String, usize)> {

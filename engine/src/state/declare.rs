@@ -106,8 +106,9 @@ impl<K: Key> Declare<K> {
         Slot::at(self.store.add(name, Box::new(state)))
     }
 
-    /// One value per key and slice of event time.
-    pub fn sliced<V: Data>(&mut self, name: &'static str) -> Slot<SliceTable<K, V>> {
+    /// One value per key and slice of event time. The name may hold the length of the slices: a
+    /// checkpoint with slices of another length is then refused.
+    pub fn sliced<V: Data>(&mut self, name: &str) -> Slot<SliceTable<K, V>> {
         self.declare::<V, Rmp>(name, StateKind::Sliced);
         let slices = SliceTable::<K, V>::new(self.store.range(), self.store.tracked());
         let state = SliceState { slices, codec: ValueCodec::new(Rmp) };

@@ -10,6 +10,8 @@ use riverrun_engine::state::StateSpec;
 use riverrun_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::error::StoreError;
+
 /// The version of the format this engine writes.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -66,4 +68,36 @@ pub struct SegmentEntry {
     pub checksum: String,
     /// How many entries.
     pub entries: u64,
+}
+
+impl Manifest {
+    /// Whether it is a checkpoint of `job`.
+    ///
+    /// # Errors
+    /// When it is another job's, with both names.
+    pub fn check_job(&self, job: &str) -> Result<(), StoreError> {
+        if self.job == job {
+            return Ok(());
+        }
+        let (stored, job) = (self.job.clone(), job.to_owned());
+        Err(StoreError::OtherJob { checkpoint: self.checkpoint, stored, job })
+    }
+
+    /// Whether its keys are divided as the run's.
+    ///
+    /// # Errors
+    /// When the number of key groups is another.
+    pub fn check_key_groups(&self, configured: u16) -> Result<(), StoreError> {
+        if self.key_groups == configured {
+            return Ok(());
+        }
+        let (checkpoint, stored) = (self.checkpoint, self.key_groups);
+        Err(StoreError::KeyGroups { checkpoint, stored, configured })
+    }
+
+    /// How many bytes of state it names.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
 }

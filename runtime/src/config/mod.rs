@@ -1,10 +1,35 @@
 //! The settings of a run, whole and checked: every field has a value.
+//!
+//! [`Config::load`] puts them together, each layer over the one before: defaults, the file, the
+//! environment, the flags. It does no I/O: [`ConfigSources`] is read before, once. Invariant: a
+//! [`Config`] that was loaded satisfies every range and relation; whoever runs it checks nothing.
+
+mod check;
+mod environment;
+mod error;
+mod file;
+mod hint;
+mod keys;
+mod load;
+mod origin;
+mod secret;
+mod settings;
+mod show;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use riverrun_engine::graph::Uid;
 use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+pub use load::LoadedConfig;
+pub use origin::Origin;
+pub use sources::{ConfigSources, FileText, Flags};
 
 /// The settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +48,15 @@ pub struct Config {
     pub log: LogConfig,
     /// The job's own settings, for `job.settings::<S>()`.
     pub settings: serde_json::Value,
+}
+
+impl Config {
+    /// The defaults of `job` on this machine: for jobs that are run by a program, not by a person.
+    #[must_use]
+    pub fn for_job(job: &str) -> Config {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        keys::defaults(job, u32::try_from(cores).unwrap_or(1))
+    }
 }
 
 /// When and where checkpoints are taken.

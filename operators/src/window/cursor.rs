@@ -1,0 +1,67 @@
+//! [`Cursor`]: how far the windows of a grid have fired, and firing on from there in parts.
+//!
+//! Kept in memory only: between two answers of `Firing::More` no snapshot is taken, and at every
+//! other moment the watermark says it all. Gaps are leapt over, never walked: the next window to
+//! fire is found from the first slice that holds records.
+
+use riverrun_engine::operator::Firing;
+use riverrun_engine::time::{Timestamp, Window};
+
+use super::slices::{Grid, is_over};
+
+/// About how many results one call emits; a key group is never cut.
+const RESULTS_PER_CALL: usize = 4096;
+
+/// How far the windows have fired.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    /// Every window that ends by then has fired.
+    fired: i128,
+    /// How many key groups of the window after `fired` have fired too.
+    group: usize,
+}
+
+impl Cursor {
+    /// Everything due at `watermark` has fired.
+    pub(super) fn at(watermark: Timestamp) -> Self {
+        Cursor { fired: i128::from(watermark.as_millis()), group: 0 }
+    }
+
+    /// Fires windows that are over, in the order of their ends, until there is none or enough was
+    /// emitted. `starts` are those of the slices, `next` finds the end of the first window after
+    /// (a slice's start, what has fired), and `emit` tells how many results it emitted.
+    pub(super) fn fire(
+        &mut self,
+        grid: Grid,
+        groups: usize,
+        watermark: Timestamp,
+        starts: impl Iterator<Item = Timestamp>,
+        next: impl Fn(Timestamp, i128) -> i128,
+        mut emit: impl FnMut(Window, usize) -> usize,
+    ) -> Firing {
+        let mut starts = starts.peekable();
+        let mut emitted = 0;
+        loop {
+            while starts.next_if(|start| grid.last_end(*start) <= self.fired).is_some() {}
+            let end = starts.peek().map(|start| next(*start, self.fired));
+            let Some(end) = end.filter(|end| is_over(*end, watermark)) else {
+                self.fired = self.fired.max(i128::from(watermark.as_millis()));
+                return Firing::Done;
+            };
+            let window = grid.window(end);
+            while self.group < groups {
+                if emitted >= RESULTS_PER_CALL {
+                    return Firing::More;
+                }
+                emitted += emit(window, self.group);
+                self.group += 1;
+            }
+            (self.fired, self.group) = (end, 0);
+        }
+    }
+
+    /// No slice before this moment is needed any more.
+    pub(super) fn needed_from(&self, grid: Grid) -> Timestamp {
+        grid.needed_from(self.fired)
+    }
+}

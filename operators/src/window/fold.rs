@@ -1,0 +1,105 @@
+//! The fold over tumbling and sliding windows: a closure instead of an aggregate.
+//!
+//! A fold cannot merge, so overlapping windows cannot share slices: every window keeps an
+//! accumulator of its own, and a record updates (and is cloned for) each of its size / step windows.
+//! `aggregate` does one update; on tumbling windows both cost the same.
+
+use std::sync::Arc;
+
+use riverrun_engine::Result;
+use riverrun_engine::data::{Data, Key};
+use riverrun_engine::element::Batch;
+use riverrun_engine::operator::{Firing, Operator, OperatorContext};
+use riverrun_engine::state::{Declare, SliceTable, Slot, StateStore};
+use riverrun_engine::time::{Timestamp, Window};
+
+use super::Windowed;
+use super::cursor::Cursor;
+use super::late::Late;
+use super::operator::{drop_fired, emit_table};
+use super::slices::{Grid, is_over};
+
+/// Keeps an accumulator per key and window, by the window's start.
+pub(crate) struct FoldOperator<K, T, S, F> {
+    grid: Grid,
+    late: Late<T>,
+    fold: Arc<F>,
+    windows: Slot<SliceTable<K, S>>,
+    cursor: Cursor,
+}
+
+impl<K: Key, T: Data, S: Data + Default, F> FoldOperator<K, T, S, F> {
+    pub(crate) fn open(declare: &mut Declare<K>, grid: Grid, late: Late<T>, fold: Arc<F>) -> Self {
+        let windows = declare.sliced(&grid.windows_name());
+        FoldOperator { grid, late, fold, windows, cursor: Cursor::at(Timestamp::MIN) }
+    }
+}
+
+impl<K: Key, T: Data, S: Data + Default, F> Operator for FoldOperator<K, T, S, F>
+where
+    F: Fn(&mut S, T) + Send + Sync + 'static,
+{
+    type In = (K, T);
+    type Out = Windowed<K, S>;
+
+    fn process(
+        &mut self,
+        batch: Batch<(K, T)>,
+        ctx: &mut OperatorContext<'_, Self::Out>,
+    ) -> Result<()> {
+        let watermark = ctx.watermark();
+        let windows = ctx.state.get_mut(self.windows);
+        let Batch { items, timestamps, hashes, .. } = batch;
+        let mut items = items.into_iter();
+        let mut at = 0;
+        while at < timestamps.len() {
+            let run = self.grid.run(&timestamps[at..]);
+            let records = at..at + run.len;
+            at += run.len;
+            let hashes = &hashes[records.clone()];
+            for end in self.grid.ends_of(run.slice).take_while(|end| *end < run.last_end) {
+                if is_over(end, watermark) {
+                    continue;
+                }
+                let table = windows.slice_mut(self.grid.window(end).start);
+                for ((key, item), hash) in items.as_slice().iter().zip(hashes) {
+                    (self.fold)(table.or_insert_with(*hash, key, S::default), item.clone());
+                }
+            }
+            // The last window takes the records themselves; when it is over, so are all others.
+            let taken = items.by_ref().take(run.len);
+            if is_over(run.last_end, watermark) {
+                let late: Vec<(K, T)> = taken.collect();
+                let late = late.iter().map(|(_, item)| item);
+                let late = late.zip(timestamps[records].iter().copied());
+                self.late.take(late, ctx.output, ctx.metrics);
+                continue;
+            }
+            let table = windows.slice_mut(self.grid.window(run.last_end).start);
+            for ((key, item), hash) in taken.zip(hashes) {
+                (self.fold)(table.or_insert_with(*hash, &key, S::default), item);
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, ctx: &mut OperatorContext<'_, Self::Out>) -> Result<Firing> {
+        let (grid, watermark) = (self.grid, ctx.watermark());
+        let groups = ctx.state.range().len();
+        let windows = ctx.state.get(self.windows);
+        let output = &mut *ctx.output;
+        let next = |start, _fired| grid.last_end(start);
+        let emit = |window: Window, group| {
+            let table = windows.slice(window.start);
+            table.map_or(0, |table| emit_table(table, window, group, output))
+        };
+        let firing = self.cursor.fire(grid, groups, watermark, windows.starts(), next, emit);
+        drop_fired(ctx.state.get_mut(self.windows), self.cursor.needed_from(grid));
+        Ok(firing)
+    }
+
+    fn restored(&mut self, _state: &mut StateStore, watermark: Timestamp) -> Result<()> {
+        self.cursor = Cursor::at(watermark);
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! The sliced window operator: tumbling and sliding windows of an [`Aggregate`].
+//!
+//! A record updates one entry, that of its key in its slice, whatever the windows' size and step.
+//! Firing a window walks its slices, key group by key group, and merges them; a tumbling window is
+//! one slice, and nothing is merged. A slice is shared by windows that have fired and windows that
+//! have not: a record that comes between reaches exactly those that have not.
+//!
+//! Triggers and allowed lateness belong into `Cursor` (when a window fires) and `needed_from` (how
+//! long its slices stay); neither changes what a record costs or how state is kept.
+
+use std::marker::PhantomData;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use riverrun_engine::Result;
+use riverrun_engine::data::{Data, Key};
+use riverrun_engine::element::Batch;
+use riverrun_engine::key::KeyHash;
+use riverrun_engine::operator::{Firing, Operator, OperatorContext};
+use riverrun_engine::output::Output;
+use riverrun_engine::state::{Declare, SliceTable, Slot, StateStore, Table};
+use riverrun_engine::time::{Timestamp, Window};
+
+use super::cursor::Cursor;
+use super::late::Late;
+use super::slices::{Grid, is_over};
+use super::{Aggregate, Windowed, emit};
+
+/// Keeps an aggregate per key and slice, and merges slices into windows when they are over.
+pub(crate) struct SlicedOperator<K, T, A> {
+    grid: Grid,
+    late: Late<T>,
+    slices: Slot<SliceTable<K, A>>,
+    cursor: Cursor,
+    merged: HashTable<Merged<K, A>>,
+    item: PhantomData<fn(T)>,
+}
+
+/// One key of the window that is firing.
+struct Merged<K, A> {
+    hash: KeyHash,
+    key: K,
+    value: A,
+}
+
+impl<K: Key, T: Data, A: Aggregate<T>> SlicedOperator<K, T, A> {
+    pub(crate) fn open(declare: &mut Declare<K>, grid: Grid, late: Late<T>) -> Self {
+        SlicedOperator {
+            grid,
+            late,
+            slices: declare.sliced(&grid.slices_name()),
+            cursor: Cursor::at(Timestamp::MIN),
+            merged: HashTable::new(),
+            item: PhantomData,
+        }
+    }
+}
+
+impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
+    type In = (K, T);
+    type Out = Windowed<K, A>;
+
+    fn process(
+        &mut self,
+        batch: Batch<(K, T)>,
+        ctx: &mut OperatorContext<'_, Self::Out>,
+    ) -> Result<()> {
+        let watermark = ctx.watermark();
+        let slices = ctx.state.get_mut(self.slices);
+        let Batch { items, timestamps, hashes, .. } = &batch;
+        let mut at = 0;
+        while at < items.len() {
+            let run = self.grid.run(&timestamps[at..]);
+            let records = at..at + run.len;
+            at += run.len;
+            let items = &items[records.clone()];
+            if is_over(run.last_end, watermark) {
+                let late = items.iter().map(|(_, item)| item).zip(timestamps[records].iter().copied());
+                self.late.take(late, ctx.output, ctx.metrics);
+                continue;
+            }
+            let table = slices.slice_mut(run.slice);
+            for ((key, item), hash) in items.iter().zip(&hashes[records]) {
+                table.or_insert_with(*hash, key, A::default).add(item);
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, ctx: &mut OperatorContext<'_, Self::Out>) -> Result<Firing> {
+        let (grid, watermark) = (self.grid, ctx.watermark());
+        let groups = ctx.state.range().len();
+        let slices = ctx.state.get(self.slices);
+        let next = |start: Timestamp, fired: i128| grid.end_after(fired.max(start.as_millis().into()));
+        let (merged, output) = (&mut self.merged, &mut *ctx.output);
+        let emit = |window: Window, group| emit_group::<K, T, A>(slices, window, group, merged, output);
+        let firing = self.cursor.fire(grid, groups, watermark, slices.starts(), next, emit);
+        drop_fired(ctx.state.get_mut(self.slices), self.cursor.needed_from(grid));
+        Ok(firing)
+    }
+
+    fn restored(&mut self, _state: &mut StateStore, watermark: Timestamp) -> Result<()> {
+        self.cursor = Cursor::at(watermark);
+        Ok(())
+    }
+}
+
+/// Emits the results of one window for the keys of one key group; returns how many.
+fn emit_group<K: Key, T, A: Aggregate<T>>(
+    slices: &SliceTable<K, A>,
+    window: Window,
+    group: usize,
+    merged: &mut HashTable<Merged<K, A>>,
+    output: &mut Output<Windowed<K, A>>,
+) -> usize {
+    // The slice that begins at the last moment of all lies in a window that cannot end after it.
+    let last = slices.slice(Timestamp::MAX).filter(|_| window.end == Timestamp::MAX);
+    let mut tables = slices.between(window.start, window.end).chain(last);
+    let (first, second) = (tables.next(), tables.next());
+    if let (Some(only), None) = (first, second) {
+        return emit_table(only, window, group, output);
+    }
+    for table in first.into_iter().chain(second).chain(tables) {
+        for (hash, key, value) in table.iter_group(group) {
+            match merged.entry(hash.0, |held| held.key == *key, |held| held.hash.0) {
+                Entry::Occupied(held) => held.into_mut().value.merge(value.clone()),
+                Entry::Vacant(free) => {
+                    free.insert(Merged { hash, key: key.clone(), value: value.clone() });
+                }
+            }
+        }
+    }
+    let results = merged.drain().map(|Merged { key, value, .. }| emit(output, key, window, value));
+    results.count()
+}
+
+/// Emits a window that is one table, for the keys of one key group; returns how many.
+pub(super) fn emit_table<K: Key, V: Data>(
+    table: &Table<K, V>,
+    window: Window,
+    group: usize,
+    output: &mut Output<Windowed<K, V>>,
+) -> usize {
+    let pairs = table.iter_group(group);
+    pairs.map(|(_, key, value)| emit(output, key.clone(), window, value.clone())).count()
+}
+
+/// Drops the slices before `needed_from`; asks first, because that happens at every watermark.
+pub(super) fn drop_fired<K: Key, V: Data>(
+    slices: &mut SliceTable<K, V>,
+    needed_from: Timestamp,
+) {
+    if slices.starts().next().is_some_and(|start| start < needed_from) {
+        slices.drop_before(needed_from);
+    }
+}

@@ -1,0 +1,135 @@
+//! Drives an operator at any parallelism, with snapshots (full and delta) and restores at another.
+
+use std::sync::Arc;
+
+use riverrun_engine::checkpoint::{OperatorSnapshot, SnapshotMode};
+use riverrun_engine::clock::ManualClock;
+use riverrun_engine::data::Data;
+use riverrun_engine::element::Batch;
+use riverrun_engine::erased::{AnyBatch, ErasedOperator, OperatorEnv};
+use riverrun_engine::graph::OpenOperator;
+use riverrun_engine::key::{KEY_GROUPS, KeyGroupRange, KeyHasher};
+use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::operator::Firing;
+use riverrun_engine::output::Port;
+use riverrun_engine::time::{Timestamp, millis};
+
+use crate::window::Windowed;
+
+/// A record: key, item, timestamp.
+pub(super) type Record = (u64, i64, i64);
+
+/// A batch of keyed records, as it leaves `key_by`.
+pub(super) fn batch(records: &[Record]) -> Batch<(u64, i64)> {
+    let mut hasher = KeyHasher::default();
+    let mut batch = Batch::default();
+    for (key, item, at) in records {
+        let hash = hasher.hash(key).expect("integers have a hash");
+        batch.push_keyed((*key, *item), Timestamp::from_millis(*at), hash);
+    }
+    batch
+}
+
+/// A result: key, window's start and end, value.
+pub(super) type Row<V> = (u64, i64, i64, V);
+
+struct Subtask {
+    range: KeyGroupRange,
+    operator: Box<dyn ErasedOperator>,
+}
+
+/// The snapshots of each subtask, oldest first.
+pub(super) type Saved = Vec<Vec<OperatorSnapshot>>;
+
+/// All subtasks of one operator.
+pub(super) struct Driver {
+    subtasks: Vec<Subtask>,
+    env: OperatorEnv,
+    /// The most batches one call emitted.
+    pub(super) most_batches: usize,
+}
+
+impl Driver {
+    pub(super) fn open(open: &OpenOperator, parallelism: u32) -> Self {
+        let subtask = |index| {
+            let range = KeyGroupRange::of_subtask(index, parallelism, KEY_GROUPS);
+            Subtask { range, operator: open(range, true).operator }
+        };
+        let metrics = Arc::new(OperatorMetrics::default());
+        let env = OperatorEnv { metrics, clock: Arc::new(ManualClock::default()) };
+        Driver { subtasks: (0..parallelism).map(subtask).collect(), env, most_batches: 0 }
+    }
+
+    pub(super) fn restore(open: &OpenOperator, parallelism: u32, saved: &Saved) -> Self {
+        let mut driver = Driver::open(open, parallelism);
+        let watermark = saved.iter().filter_map(|chain| chain.last()).map(|s| s.watermark).min();
+        for Subtask { range, operator } in &mut driver.subtasks {
+            for state in saved.iter().flatten().flat_map(|snapshot| &snapshot.states) {
+                for section in state.sections.iter().filter(|s| range.contains(s.group)) {
+                    operator.restore(&state.state, &section.bytes).expect("restores");
+                }
+            }
+            operator.restored(watermark.unwrap_or(Timestamp::MIN)).expect("restores");
+        }
+        driver
+    }
+
+    /// Writes all, or appends what changed to what was written by the same subtasks before.
+    pub(super) fn snapshot(&mut self, before: Option<Saved>) -> Saved {
+        let mode = if before.is_some() { SnapshotMode::Delta } else { SnapshotMode::Full };
+        let mut saved = before.unwrap_or_else(|| vec![Vec::new(); self.subtasks.len()]);
+        for (subtask, chain) in self.subtasks.iter_mut().zip(&mut saved) {
+            chain.push(subtask.operator.snapshot(mode).expect("encodes"));
+        }
+        saved
+    }
+
+    pub(super) fn process(&mut self, records: &[Record]) {
+        let all = batch(records);
+        for Subtask { range, operator } in &mut self.subtasks {
+            let mut own = Batch::default();
+            for ((item, at), hash) in all.items.iter().zip(&all.timestamps).zip(&all.hashes) {
+                if range.contains(hash.group(KEY_GROUPS)) {
+                    own.push_keyed(*item, *at, *hash);
+                }
+            }
+            operator.process(AnyBatch::new(own), &self.env).expect("takes records");
+            assert!(operator.take_output().iter().all(|(port, _)| *port != Port::Main));
+        }
+    }
+
+    /// Moves event time; the results must come in the order of their windows' ends.
+    pub(super) fn watermark<V: Data>(&mut self, at: i64) -> Vec<Row<V>> {
+        let mut rows = Vec::new();
+        for Subtask { operator, .. } in &mut self.subtasks {
+            let mut last = Timestamp::MIN;
+            let mut firing = Firing::More;
+            while firing == Firing::More {
+                firing = operator.advance(Timestamp::from_millis(at), &self.env).expect("fires");
+                let output = operator.take_output();
+                self.most_batches = self.most_batches.max(output.len());
+                for (_, any) in output {
+                    let batch = any.into_typed::<Windowed<u64, V>>().expect("typed results");
+                    for (result, timestamp) in batch.items.into_iter().zip(batch.timestamps) {
+                        let Windowed { key, window, value } = result;
+                        assert_eq!(timestamp, window.end - millis(1));
+                        assert!(window.end >= last, "{window} fires after the end {last}");
+                        last = window.end;
+                        rows.push((key, window.start.as_millis(), window.end.as_millis(), value));
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    pub(super) fn late_dropped(&self) -> u64 {
+        self.env.metrics.late_dropped.get()
+    }
+
+    /// How many entries all states hold.
+    pub(super) fn entries(&self) -> usize {
+        let sizes = self.subtasks.iter().flat_map(|subtask| subtask.operator.state_sizes());
+        sizes.map(|(_, entries)| entries).sum()
+    }
+}

@@ -1,0 +1,288 @@
+//! Cuts checkpoints and ends the attempt. A checkpoint's way:
+//!
+//! 1. due by interval, by command, or because every source has ended: a barrier to each source;
+//! 2. every subtask reports its part; sinks have prepared theirs;
+//! 3. participants learn that all have prepared;
+//! 4. segment and manifest are stored: the checkpoint is complete;
+//! 5. participants commit; what is no longer needed goes.
+//!
+//! Invariants: one checkpoint is in flight at a time. What sinks prepared for a checkpoint that
+//! failed is committed with the next one that completes: its records are part of that. A storage
+//! error before the manifest fails the checkpoint, not the job; everything else ends the attempt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use riverrun_engine::checkpoint::{
+    Barrier, CheckpointId, CheckpointKind, Prepared, SnapshotMode,
+};
+use riverrun_engine::clock::Clock;
+use tokio::sync::{mpsc, oneshot};
+
+use super::participants::Participants;
+use super::write::Writer;
+use crate::checkpoint::{CheckpointStore, Decision, Pending};
+use crate::config::CheckpointConfig;
+use crate::control::{Command, CommandKind};
+use crate::doors;
+use crate::status::{CheckpointStatus, JobStatus, Phase};
+use crate::task::failure::Failure;
+use crate::task::report::{Order, Part, Report, Subtask};
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum AttemptEnd {
+    /// Every source has ended and the last checkpoint is committed.
+    Ended(CheckpointId),
+    /// Stopped as asked, with a last checkpoint.
+    Stopped(CheckpointId),
+    /// User code failed.
+    Failed(Box<Failure>),
+    /// The engine's surroundings failed: storage, a participant.
+    Broken(String),
+}
+
+type Reply = oneshot::Sender<Result<CheckpointId, String>>;
+
+/// What one attempt's coordinator works with.
+pub struct Coordinator {
+    /// Where checkpoints go.
+    pub store: CheckpointStore,
+    /// What writes them.
+    pub writer: Writer,
+    /// Who commits.
+    pub participants: Participants,
+    /// When.
+    pub config: CheckpointConfig,
+    /// Whether deltas may be asked for.
+    pub tracked: bool,
+    /// The attempt's name.
+    pub attempt: Arc<str>,
+    /// To the source subtasks.
+    pub orders: BTreeMap<Subtask, mpsc::Sender<Order>>,
+    /// All subtasks.
+    pub subtasks: BTreeSet<Subtask>,
+    /// The number of the next checkpoint.
+    pub next: CheckpointId,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The live numbers.
+    pub status: Arc<JobStatus>,
+}
+
+struct InFlight {
+    pending: Pending<Subtask, Part>,
+    kind: CheckpointKind,
+    began: Duration,
+    replies: Vec<Reply>,
+}
+
+struct State {
+    in_flight: Option<InFlight>,
+    wanted: Option<CheckpointKind>,
+    replies: Vec<Reply>,
+    ended: BTreeSet<Subtask>,
+    /// Prepared since the last commit, also for checkpoints that failed: all of it belongs to the
+    /// next one that completes.
+    prepared: Vec<Prepared>,
+    last_began: Duration,
+    last_over: Duration,
+}
+
+impl Coordinator {
+    /// Runs until the attempt has ended.
+    pub async fn run(
+        mut self,
+        reports: &mut mpsc::Receiver<Report>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> AttemptEnd {
+        let now = doors::monotonic();
+        let mut state = State {
+            in_flight: None,
+            wanted: None,
+            replies: Vec::new(),
+            ended: BTreeSet::new(),
+            prepared: Vec::new(),
+            last_began: now,
+            last_over: now,
+        };
+        loop {
+            let wake = self.wake_in(&state);
+            let ended = tokio::select! {
+                biased;
+                report = reports.recv() => match report {
+                    Some(report) => self.on_report(report, &mut state).await,
+                    None => Some(AttemptEnd::Broken("all workers are gone".to_owned())),
+                },
+                Some(command) = commands.recv() => {
+                    on_command(command, &mut state, &self.status);
+                    None
+                }
+                () = tokio::time::sleep(wake) => self.on_tick(&mut state),
+            };
+            if let Some(end) = ended {
+                return end;
+            }
+            self.begin_if_due(&mut state).await;
+        }
+    }
+
+    fn due_at(&self, state: &State) -> Option<Duration> {
+        let interval = self.config.interval;
+        (!interval.is_zero())
+            .then(|| (state.last_began + interval).max(state.last_over + self.config.min_pause))
+    }
+
+    fn wake_in(&self, state: &State) -> Duration {
+        let now = doors::monotonic();
+        match &state.in_flight {
+            // Never quite zero: the wall clock, which `pending` asks, may be a little behind.
+            Some(flight) => (flight.began + self.config.timeout)
+                .saturating_sub(now)
+                .max(Duration::from_millis(1)),
+            None if state.wanted.is_some() => Duration::ZERO,
+            None => self.due_at(state).map_or(Duration::from_secs(3600), |at| at.saturating_sub(now)),
+        }
+    }
+
+    async fn begin_if_due(&mut self, state: &mut State) {
+        if state.in_flight.is_some() {
+            return;
+        }
+        let now = doors::monotonic();
+        let periodic = self.due_at(state).is_some_and(|at| at <= now);
+        let kind = match state.wanted.take() {
+            Some(kind) => kind,
+            None if state.ended.len() == self.orders.len() => CheckpointKind::End,
+            None if periodic => CheckpointKind::Periodic,
+            None => return,
+        };
+        let mode = match kind {
+            CheckpointKind::Periodic if self.tracked => self.writer.mode(),
+            _ => SnapshotMode::Full,
+        };
+        let barrier = Barrier { checkpoint: self.next, kind, mode };
+        self.next = self.next.next();
+        tracing::debug!(checkpoint = %barrier.checkpoint, ?kind, ?mode, "checkpoint begins");
+        let subtasks = self.subtasks.iter().copied();
+        let pending = Pending::new(barrier, subtasks, self.clock.now(), self.config.timeout);
+        let replies = std::mem::take(&mut state.replies);
+        state.in_flight = Some(InFlight { pending, kind, began: now, replies });
+        state.last_began = now;
+        for orders in self.orders.values() {
+            // A source that is gone reports its failure by itself.
+            let _gone = orders.send(Order::Barrier(barrier)).await;
+        }
+    }
+
+    async fn on_report(&mut self, report: Report, state: &mut State) -> Option<AttemptEnd> {
+        match report {
+            Report::Ready(_) | Report::Finished(_) => None,
+            Report::Failed(failure) => Some(AttemptEnd::Failed(failure)),
+            Report::SourceEnded(subtask) => {
+                state.ended.insert(subtask);
+                None
+            }
+            Report::Snapshot(subtask, checkpoint, mut part) => {
+                state.prepared.extend(part.prepared.take());
+                let flight = state.in_flight.as_mut();
+                let flight = flight.filter(|f| f.pending.barrier().checkpoint == checkpoint);
+                // Of a checkpoint that has failed meanwhile there is nothing else to keep.
+                let flight = flight?;
+                match flight.pending.ack(checkpoint, subtask, *part) {
+                    Ok(Decision::Complete(parts)) => self.complete(parts, state).await,
+                    Ok(_) => None,
+                    Err(error) => Some(AttemptEnd::Broken(error.to_string())),
+                }
+            }
+        }
+    }
+
+    fn on_tick(&mut self, state: &mut State) -> Option<AttemptEnd> {
+        let flight = state.in_flight.as_mut()?;
+        match flight.pending.tick(self.clock.now()) {
+            Decision::Failed(reason) => self.checkpoint_failed(reason, state),
+            _ => None,
+        }
+    }
+
+    async fn complete(
+        &mut self,
+        parts: BTreeMap<Subtask, Part>,
+        state: &mut State,
+    ) -> Option<AttemptEnd> {
+        let flight = state.in_flight.as_ref()?;
+        let (barrier, kind) = (flight.pending.barrier(), flight.kind);
+        let sorted = self.participants.sort(state.prepared.clone());
+        if let Err(error) = self.participants.prepared(barrier.checkpoint, &sorted).await {
+            return Some(AttemptEnd::Broken(format!("{error:#}")));
+        }
+        let written = self.writer.write(barrier, self.clock.now(), parts, sorted.clone()).await;
+        let (manifest, written) = match written {
+            Ok(written) => written,
+            Err(error) if error.in_doubt() => return Some(AttemptEnd::Broken(error.to_string())),
+            Err(error) => return self.checkpoint_failed(error.to_string(), state),
+        };
+        if let Err(error) = self.participants.commit(barrier.checkpoint, &sorted).await {
+            return Some(AttemptEnd::Broken(format!("{error:#}")));
+        }
+        state.prepared.clear();
+        let id = manifest.checkpoint;
+        let flight = state.in_flight.take()?;
+        state.last_over = doors::monotonic();
+        let duration = (state.last_over - flight.began).as_millis();
+        let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+        tracing::debug!(checkpoint = %id, duration_ms, bytes = written.bytes, "checkpoint committed");
+        let (bytes, failed) = (written.bytes, None);
+        let status = CheckpointStatus { checkpoint: id, kind, duration_ms, bytes, failed };
+        self.status.checkpoint_ended(status);
+        flight.replies.into_iter().for_each(|reply| drop(reply.send(Ok(id))));
+        if let Err(error) = self.store.retain(self.config.retain, id, &self.attempt).await {
+            tracing::warn!(checkpoint = %id, %error, "older checkpoints remain");
+        }
+        match kind {
+            CheckpointKind::End => Some(AttemptEnd::Ended(id)),
+            CheckpointKind::Stop | CheckpointKind::StopSavepoint => Some(AttemptEnd::Stopped(id)),
+            CheckpointKind::Periodic | CheckpointKind::Savepoint => None,
+        }
+    }
+
+    fn checkpoint_failed(&mut self, reason: String, state: &mut State) -> Option<AttemptEnd> {
+        let flight = state.in_flight.take()?;
+        let checkpoint = flight.pending.barrier().checkpoint;
+        self.writer.failed();
+        state.last_over = doors::monotonic();
+        tracing::error!(%checkpoint, reason, "checkpoint failed; the job goes on from the one before");
+        let duration = (state.last_over - flight.began).as_millis();
+        self.status.checkpoint_ended(CheckpointStatus {
+            checkpoint,
+            kind: flight.kind,
+            duration_ms: u64::try_from(duration).unwrap_or(u64::MAX),
+            bytes: 0,
+            failed: Some(reason.clone()),
+        });
+        for reply in flight.replies {
+            drop(reply.send(Err(reason.clone())));
+        }
+        let last = flight.kind.is_last();
+        last.then(|| AttemptEnd::Broken(format!("the last checkpoint failed: {reason}")))
+    }
+}
+
+fn on_command(command: Command, state: &mut State, status: &JobStatus) {
+    let kind = match command.kind {
+        CommandKind::Savepoint => CheckpointKind::Savepoint,
+        CommandKind::Stop { savepoint: false } => CheckpointKind::Stop,
+        CommandKind::Stop { savepoint: true } => CheckpointKind::StopSavepoint,
+    };
+    if kind.is_last() {
+        status.set_phase(Phase::Stopping);
+    }
+    // A stop that is already asked for stays one; whoever asked before is told too.
+    state.wanted = Some(match state.wanted {
+        Some(wanted) if wanted.is_last() && !kind.is_last() => wanted,
+        _ => kind,
+    });
+    state.replies.push(command.reply);
+}

@@ -1,0 +1,9 @@
+//! One run of a job between start and stop or crash: wired, restored, coordinated, torn down.
+
+pub mod coordinator;
+pub mod participants;
+pub mod restore;
+pub mod start;
+pub mod wiring;
+pub mod worker;
+pub mod write;

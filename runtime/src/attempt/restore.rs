@@ -1,0 +1,119 @@
+//! Where an attempt begins: the checkpoint's state and offsets, laid onto this job's graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riverrun_engine::checkpoint::SplitSnapshot;
+use riverrun_engine::compat::{CompatError, RestorePlan, plan_restore};
+use riverrun_engine::erased::{ErasedOperator, ErasedSplit};
+use riverrun_engine::graph::{Graph, NodeKind, Uid};
+use riverrun_engine::key::KeyGroupRange;
+use riverrun_engine::operator::Result;
+use riverrun_engine::time::Timestamp;
+
+use crate::checkpoint::RestoredState;
+use crate::checkpoint::restore::migrations_for;
+
+/// The name under which `--drop-state UID/#splits` gives up a source's offsets.
+pub const SPLITS: &str = "#splits";
+
+type AssignedSplit = (ErasedSplit, Option<SplitSnapshot>);
+
+/// The beginning of an attempt.
+#[derive(Default)]
+pub struct Restore {
+    state: Option<(Box<RestoredState>, RestorePlan)>,
+    /// Old names to new ones, and every name to itself.
+    names: BTreeMap<Uid, Uid>,
+    splits: BTreeMap<Uid, Vec<AssignedSplit>>,
+}
+
+impl Restore {
+    /// Lays `state` onto `graph`, without the states given up in `dropped`.
+    ///
+    /// # Errors
+    /// All states that do not fit.
+    pub fn plan(
+        graph: &Graph,
+        key_groups: u16,
+        state: Option<Box<RestoredState>>,
+        dropped: &BTreeSet<(Uid, String)>,
+    ) -> Result<Restore, Vec<CompatError>> {
+        let Some(state) = state else { return Ok(Restore::default()) };
+        let plan = plan_restore(graph, key_groups, &state.stored_states(), dropped);
+        let mut errors = plan.as_ref().err().cloned().unwrap_or_default();
+        let mut names = BTreeMap::new();
+        for (_, node) in graph.nodes() {
+            names.extend(node.formerly.iter().map(|old| (old.clone(), node.uid.clone())));
+        }
+        names.extend(graph.nodes().map(|(_, node)| (node.uid.clone(), node.uid.clone())));
+        let is_source = |uid: &Uid| {
+            let mut nodes = graph.nodes();
+            nodes.any(|(_, node)| node.uid == *uid && matches!(node.kind, NodeKind::Source(_)))
+        };
+        for uid in state.manifest.sources.keys() {
+            let kept = names.get(uid).is_some_and(is_source);
+            if !kept && !dropped.contains(&(uid.clone(), SPLITS.to_owned())) {
+                let (uid, state) = (uid.clone(), SPLITS.to_owned());
+                errors.push(CompatError::Removed { uid, state, stored: "its offsets".to_owned() });
+            }
+        }
+        match plan {
+            Ok(plan) if errors.is_empty() => {
+                Ok(Restore { state: Some((state, plan)), names, splits: BTreeMap::new() })
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// The splits of source `uid`: those of the checkpoint with their offsets, and those that are
+    /// new. Dealt out by their ids, which never change.
+    pub fn add_splits(&mut self, uid: &Uid, discovered: Vec<ErasedSplit>) {
+        let mut all: BTreeMap<String, AssignedSplit> =
+            discovered.into_iter().map(|split| (split.id.clone(), (split, None))).collect();
+        if let Some((state, _)) = &self.state {
+            let sources = state.manifest.sources.iter();
+            let own = sources.filter(|(stored, _)| self.names.get(*stored) == Some(uid));
+            for snapshot in own.flat_map(|(_, splits)| splits) {
+                let split = ErasedSplit { id: snapshot.id.clone(), split: snapshot.split.clone() };
+                all.insert(snapshot.id.clone(), (split, Some(snapshot.clone())));
+            }
+        }
+        self.splits.insert(uid.clone(), all.into_values().collect());
+    }
+
+    /// The splits of one subtask.
+    #[must_use]
+    pub fn splits_of(&self, uid: &Uid, index: u32, parallelism: u32) -> Vec<AssignedSplit> {
+        let all = self.splits.get(uid).map(Vec::as_slice).unwrap_or_default();
+        all.iter().skip(index as usize).step_by(parallelism as usize).cloned().collect()
+    }
+
+    /// The watermark of operator `uid` in the checkpoint.
+    #[must_use]
+    pub fn watermark(&self, uid: &Uid) -> Timestamp {
+        let operators = self.state.as_ref().map(|(state, _)| &state.manifest.operators);
+        let mut entries = operators.into_iter().flatten();
+        let own = entries.find(|(stored, _)| self.names.get(*stored) == Some(uid));
+        own.map_or(Timestamp::MIN, |(_, entry)| entry.watermark)
+    }
+
+    /// Restores the key groups `range` of operator `uid`.
+    ///
+    /// # Errors
+    /// Entries that cannot be read.
+    pub fn apply(
+        &self,
+        uid: &Uid,
+        range: KeyGroupRange,
+        operator: &mut dyn ErasedOperator,
+    ) -> Result<()> {
+        let Some((state, plan)) = &self.state else { return Ok(()) };
+        for (name, shape) in migrations_for(plan, uid) {
+            operator.read_as(name, shape);
+        }
+        for (name, section) in state.sections_for(plan, uid, range) {
+            operator.restore(name, section)?;
+        }
+        Ok(())
+    }
+}

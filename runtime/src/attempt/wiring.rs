@@ -1,0 +1,68 @@
+//! Lays the channels of a plan: one for each pair of subtasks that talk to each other.
+
+use std::collections::BTreeMap;
+
+use riverrun_engine::element::Element;
+use riverrun_engine::graph::{Graph, Partitioning};
+use tokio::sync::mpsc;
+
+use crate::plan::{Plan, TaskId};
+use crate::task::build::SubtaskSpec;
+use crate::task::emitter::Route;
+use crate::task::inbox::CHANNEL_BATCHES;
+use crate::task::report::{Order, Subtask};
+
+/// Orders a source task has not looked at yet: one checkpoint is in flight at a time.
+const ORDERS_MAX: usize = 4;
+
+/// The subtasks of a plan, wired, and the way to each source subtask.
+#[derive(Default)]
+pub struct Wired {
+    /// All subtasks.
+    pub specs: Vec<SubtaskSpec>,
+    /// Where orders go.
+    pub orders: BTreeMap<Subtask, mpsc::Sender<Order>>,
+}
+
+/// Wires `plan`.
+#[must_use]
+pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16) -> Wired {
+    let mut inputs: BTreeMap<(TaskId, u32), Vec<mpsc::Receiver<Element>>> = BTreeMap::new();
+    let mut routes: BTreeMap<(TaskId, u32), Vec<Route>> = BTreeMap::new();
+    for link in plan.tasks.iter().flat_map(|task| &task.outputs) {
+        let producers = plan.tasks[link.from.0].parallelism;
+        let consumers = plan.tasks[link.to.0].parallelism;
+        for producer in 0..producers {
+            let targets = match link.partitioning {
+                Partitioning::Forward => producer..producer + 1,
+                _ => 0..consumers,
+            };
+            let mut senders = Vec::new();
+            for target in targets {
+                let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+                senders.push(sender);
+                inputs.entry((link.to, target)).or_default().push(receiver);
+            }
+            let route = Route::new(link.port, link.partitioning, senders, key_groups);
+            routes.entry((link.from, producer)).or_default().push(route);
+        }
+    }
+    let mut wired = Wired::default();
+    for (task, index) in plan.subtasks() {
+        let subtask = Subtask { task, index };
+        let source = Plan::is_source(graph, &plan.tasks[task.0]);
+        let orders = source.then(|| {
+            let (sender, receiver) = mpsc::channel(ORDERS_MAX);
+            wired.orders.insert(subtask, sender);
+            receiver
+        });
+        wired.specs.push(SubtaskSpec {
+            subtask,
+            task: plan.tasks[task.0].clone(),
+            inputs: inputs.remove(&(task, index)).unwrap_or_default(),
+            routes: routes.remove(&(task, index)).unwrap_or_default(),
+            orders,
+        });
+    }
+    wired
+}

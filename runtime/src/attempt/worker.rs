@@ -1,0 +1,79 @@
+//! Workers: one thread each, one current-thread tokio runtime, the tasks of its subtasks.
+
+#![allow(clippy::disallowed_methods, reason = "the one place that spawns tasks")]
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tracing::Instrument;
+
+use crate::doors;
+use crate::task::build::{Shared, SubtaskSpec};
+use crate::task::failure::Stopped;
+use crate::task::report::Report;
+
+/// What all workers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Build, then wait.
+    Build,
+    /// All are built: run.
+    Run,
+    /// The attempt is over: drop everything.
+    Cancel,
+}
+
+/// Starts worker `index` with its subtasks.
+pub fn spawn(
+    index: u32,
+    specs: Vec<SubtaskSpec>,
+    shared: Arc<Shared>,
+    signal: watch::Receiver<Signal>,
+) -> JoinHandle<()> {
+    doors::spawn_thread(&format!("worker-{index}"), move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime without I/O needs nothing from the system");
+        runtime.block_on(LocalSet::new().run_until(work(specs, shared, signal)));
+    })
+}
+
+async fn work(
+    specs: Vec<SubtaskSpec>,
+    shared: Arc<Shared>,
+    mut signal: watch::Receiver<Signal>,
+) {
+    let mut tasks = JoinSet::new();
+    for spec in specs {
+        let first = spec.task.nodes.first().map(|id| shared.graph.node(*id).uid.clone());
+        let operator = first.map(|uid| uid.to_string()).unwrap_or_default();
+        let span = tracing::info_span!("task", operator, subtask = spec.subtask.index);
+        tasks.spawn_local(subtask(spec, shared.clone(), signal.clone()).instrument(span));
+    }
+    let cancelled = async {
+        // The sender is gone only when the attempt is over too.
+        while *signal.borrow_and_update() != Signal::Cancel && signal.changed().await.is_ok() {}
+    };
+    let all = async { while tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        () = cancelled => {}
+        () = all => {}
+    }
+}
+
+async fn subtask(spec: SubtaskSpec, shared: Arc<Shared>, mut signal: watch::Receiver<Signal>) {
+    let id = spec.subtask;
+    let ran = async {
+        let built = spec.build(&shared).await?;
+        shared.reports.send(Report::Ready(id)).await.map_err(|_| Stopped::Cancelled)?;
+        let run = signal.wait_for(|signal| *signal != Signal::Build).await;
+        run.map_err(|_| Stopped::Cancelled)?;
+        drop(signal);
+        built.run(shared.clock.clone()).await
+    };
+    if let Err(Stopped::Failed(failure)) = ran.await {
+        // Nobody listens only when the attempt is over: then there is nobody to tell.
+        drop(shared.reports.send(Report::Failed(failure)).await);
+    }
+}

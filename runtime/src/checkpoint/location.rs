@@ -1,0 +1,97 @@
+//! From the text of `checkpoint.path` to a place: a folder, memory, or (feature `s3`) a bucket.
+//!
+//! Called by [`super::store`] and [`super::lock`], so that both mean the same place.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+
+use super::error::StoreError;
+use super::{disk, s3};
+
+/// Where checkpoints lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// On the local disk.
+    Folder(PathBuf),
+    /// In this process, under this name, for its life.
+    Memory(String),
+    /// In object storage, under this URL.
+    Remote(String),
+}
+
+/// What is done about a place that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfAbsent {
+    /// It is made.
+    Create,
+    /// It is an error.
+    Refuse,
+}
+
+static MEMORY: Mutex<BTreeMap<String, Arc<InMemory>>> = Mutex::new(BTreeMap::new());
+
+impl Location {
+    /// Reads `path`.
+    pub(super) fn parse(path: &str) -> Result<Location, StoreError> {
+        let refuse = |reason: &str| {
+            Err(StoreError::Path { path: path.to_owned(), reason: reason.to_owned() })
+        };
+        match path.split_once("://") {
+            None if path.trim().is_empty() => refuse("it is empty"),
+            None => Ok(Location::Folder(PathBuf::from(path))),
+            Some(("memory" | "s3", "")) => refuse("its name is missing"),
+            Some(("memory", name)) => Ok(Location::Memory(name.to_owned())),
+            Some(("s3", _)) => Ok(Location::Remote(path.to_owned())),
+            Some((scheme, _)) => refuse(&format!("'{scheme}://' is not known")),
+        }
+    }
+
+    /// Opens it.
+    pub(super) fn open(&self, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        match self {
+            Location::Folder(folder) => open_folder(folder, absent),
+            Location::Memory(name) => open_memory(name, absent),
+            Location::Remote(url) => s3::open(url),
+        }
+    }
+}
+
+fn open_folder(folder: &Path, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let failed = |source| StoreError::Open { path: folder.display().to_string(), source };
+    match absent {
+        IfAbsent::Create => disk::create_folder(folder).map_err(failed)?,
+        IfAbsent::Refuse if folder.is_dir() => {}
+        IfAbsent::Refuse => return Err(failed(io::ErrorKind::NotFound.into())),
+    }
+    let opened = LocalFileSystem::new_with_prefix(folder);
+    let opened = opened.map_err(|e| failed(io::Error::other(e)))?;
+    Ok(Arc::new(opened.with_fsync(true)))
+}
+
+fn open_memory(name: &str, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let mut stores = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    if absent == IfAbsent::Refuse && !stores.contains_key(name) {
+        let (path, source) = (format!("memory://{name}"), io::ErrorKind::NotFound.into());
+        return Err(StoreError::Open { path, source });
+    }
+    Ok(stores.entry(name.to_owned()).or_default().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_are_no_place_are_refused() {
+        for path in ["", " ", "memory://", "s3://", "gs://bucket/x"] {
+            assert!(matches!(Location::parse(path), Err(StoreError::Path { .. })), "'{path}'");
+        }
+        assert_eq!(Location::parse("a/b").expect("a folder"), Location::Folder("a/b".into()));
+    }
+}

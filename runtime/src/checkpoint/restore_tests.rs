@@ -1,0 +1,180 @@
+//! Where a run may begin, as tables; and what reaches which subtask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riverrun_engine::compat::Restored;
+
+use super::*;
+use crate::checkpoint::testing::{block_on, manifest, segment, spec, take};
+
+const STORED: &[CheckpointId] = &[CheckpointId(3), CheckpointId(5), CheckpointId(8)];
+
+fn named(text: &str) -> From {
+    From::Checkpoint(text.to_owned())
+}
+
+fn code(from: &From, accept: bool, stored: &[CheckpointId], decided: Decided) -> String {
+    match choose(from, accept, stored, decided) {
+        Ok(Choice::Beginning) => "beginning".into(),
+        Ok(Choice::Own(id)) => id.to_string(),
+        Ok(Choice::Other { path, checkpoint }) => format!("{path}#{checkpoint}"),
+        Err(error) => error.to_string()[..6].to_owned(),
+    }
+}
+
+fn at(id: u64) -> Decided {
+    Some(Some(CheckpointId(id)))
+}
+
+#[test]
+fn the_newest_is_what_is_committed_and_never_less() {
+    let newest = |stored, decided| code(&From::Newest, false, stored, decided);
+    assert_eq!(newest(&[], None), "beginning");
+    assert_eq!(newest(STORED, None), "8");
+    assert_eq!(newest(&[], Some(None)), "beginning");
+    assert_eq!(newest(STORED, Some(None)), "RR0234", "the marker was lost");
+    assert_eq!(newest(STORED, at(5)), "5", "8 was never committed");
+    assert_eq!(newest(STORED, at(4)), "RR0233");
+    assert_eq!(newest(&[], at(5)), "RR0233", "another store");
+    assert_eq!(newest(&STORED[..1], at(0)), "beginning", "3 was never committed");
+}
+
+#[test]
+fn going_back_needs_the_users_word() {
+    let refused = |from: &str, decided| code(&named(from), false, STORED, decided);
+    let accepted = |from: &str, decided| code(&named(from), true, STORED, decided);
+    assert_eq!(refused("5", None), "RR0232");
+    assert_eq!(accepted("5", None), "5");
+    assert_eq!(refused("8", None), "8");
+    assert_eq!(refused("8", at(5)), "RR0235");
+    assert_eq!(accepted("8", at(5)), "RR0235", "that would lose output, not double it");
+    assert_eq!(refused("3", at(5)), "RR0232");
+    assert_eq!(refused("4", None), "RR0231");
+    assert_eq!(accepted("3", Some(None)), "3");
+    assert_eq!(refused("3", Some(None)), "RR0234");
+    assert_eq!(code(&From::Beginning, false, STORED, None), "RR0232");
+    assert_eq!(code(&From::Beginning, true, STORED, None), "beginning");
+    assert_eq!(code(&From::Beginning, false, &[], None), "beginning");
+    assert_eq!(code(&From::Beginning, false, &[], at(4)), "RR0232");
+    let error = choose(&named("5"), false, STORED, None).expect_err("older").to_string();
+    assert!(error.contains("appear twice") && error.contains("--accept-duplicates"), "{error}");
+}
+
+#[test]
+fn another_store_is_for_a_job_without_a_past() {
+    let other = |accept, stored, decided| code(&named("/a#b#7"), accept, stored, decided);
+    assert_eq!(other(false, &[], None), "/a#b#7");
+    assert_eq!(other(false, STORED, None), "RR0232", "the second start with the same command");
+    assert_eq!(other(true, STORED, None), "/a#b#7");
+    assert_eq!(other(false, &[], at(7)), "/a#b#7", "the store was moved");
+    assert_eq!(other(false, &[], at(9)), "RR0232");
+    for wrong in ["", "x", "#7", "a#", "a#x", "-1"] {
+        assert_eq!(code(&named(wrong), true, STORED, None), "RR0230", "'{wrong}'");
+    }
+}
+
+#[test]
+fn a_run_begins_where_the_store_says_and_counts_on() {
+    let store = CheckpointStore::open("memory://begin").expect("opens");
+    let options = RunOptions::default();
+    block_on(async {
+        let begun = begin(&store, "cards", &options, None).await.expect("empty");
+        assert!(matches!(begun.start, Start::Beginning));
+        assert_eq!(begun.next, CheckpointId(1));
+        let first = take(&store, 1, "a", None).await.expect("writes");
+        take(&store, 2, "a", Some(&first)).await.expect("writes");
+
+        let begun = begin(&store, "cards", &options, at(1)).await.expect("whole");
+        let Start::Restored(state) = begun.start else { panic!("there is one") };
+        assert_eq!(state.manifest, first);
+        assert_eq!(begun.next, CheckpointId(3), "2 is taken, though void");
+        let other = begin(&store, "sessions", &options, None).await.expect_err("another job");
+        assert!(other.to_string().starts_with("RR0210"), "{other}");
+
+        let mut last = manifest(3, "a");
+        last.kind = CheckpointKind::End;
+        store.write_manifest(&last).await.expect("writes");
+        let begun = begin(&store, "cards", &options, None).await.expect("whole");
+        assert!(matches!(begun.start, Start::Finished(CheckpointId(3))));
+
+        let elsewhere = CheckpointStore::open("memory://begin-elsewhere").expect("opens");
+        let from = named("memory://begin#2");
+        let options = RunOptions { from, ..RunOptions::default() };
+        let begun = begin(&elsewhere, "cards", &options, None).await.expect("whole");
+        let Start::Restored(state) = begun.start else { panic!("there is one") };
+        assert!(!state.own);
+        assert_eq!(begun.next, CheckpointId(3));
+    });
+}
+
+fn plan(uid: &str) -> RestorePlan {
+    let to = Restored { uid: Uid::new(uid), migrate_from: None };
+    [((Uid::new("spend"), "sum".to_owned()), to)].into()
+}
+
+async fn state(name: &str) -> RestoredState {
+    let store = CheckpointStore::open(&format!("memory://{name}")).expect("opens");
+    let first = take(&store, 1, "a", None).await.expect("writes");
+    take(&store, 2, "a", Some(&first)).await.expect("writes");
+    RestoredState::load(&store, CheckpointId(2), "cards", true).await.expect("whole")
+}
+
+#[test]
+fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
+    let state = block_on(state("sections"));
+    let (plan, uid) = (plan("total"), Uid::new("total"));
+    for parallelism in [1, 2, 3, 128] {
+        let mut seen = BTreeSet::new();
+        for index in 0..parallelism {
+            let range = KeyGroupRange::of_subtask(index, parallelism, 128);
+            let mut order: BTreeMap<String, usize> = BTreeMap::new();
+            for (at, (name, bytes)) in state.sections_for(&plan, &uid, range).enumerate() {
+                assert_eq!(name, "sum");
+                let text = String::from_utf8(bytes.to_vec()).expect("text");
+                order.insert(text.clone(), at);
+                assert!(seen.insert(text.clone()), "{text} twice");
+                if let Some(group) = text.strip_prefix("entry 2 of ") {
+                    let base = order.get(&format!("entry 1 of {group}"));
+                    assert!(base.is_some_and(|base| *base < at), "deltas follow");
+                }
+            }
+        }
+        assert_eq!(seen.len(), 8);
+    }
+    let all = KeyGroupRange::all(128);
+    assert_eq!(state.sections_for(&plan, &Uid::new("spend"), all).count(), 0, "was renamed");
+    assert_eq!(state.sections_for(&RestorePlan::new(), &uid, all).count(), 0, "was given up");
+}
+
+#[test]
+fn deltas_follow_only_what_did_not_change() {
+    let mut state = block_on(state("continue"));
+    let declared: BTreeMap<_, _> = [(Uid::new("spend"), vec![spec()])].into();
+    assert!(state.may_continue(&plan("spend"), &declared));
+    assert!(!state.may_continue(&plan("total"), &declared), "renamed");
+    assert!(!state.may_continue(&RestorePlan::new(), &declared), "given up");
+    let mut migrated = plan("spend");
+    for to in migrated.values_mut() {
+        to.migrate_from = Some(TypeShape::of::<u8>());
+    }
+    assert!(!state.may_continue(&migrated, &declared));
+    assert_eq!(migrations_for(&migrated, &Uid::new("spend")).count(), 1);
+    assert_eq!(migrations_for(&plan("spend"), &Uid::new("spend")).count(), 0);
+    state.own = false;
+    assert!(!state.may_continue(&plan("spend"), &declared), "lies elsewhere");
+}
+
+#[test]
+fn a_key_group_beyond_the_last_is_refused() {
+    let store = CheckpointStore::open("memory://groups").expect("opens");
+    let error = block_on(async {
+        let (bytes, entries) = segment(126..130, 1);
+        let (id, mode) = (CheckpointId(1), riverrun_engine::checkpoint::SnapshotMode::Full);
+        let entry = store.write_segment(id, "a", bytes, mode, entries).await.expect("writes");
+        let mut manifest = manifest(1, "a");
+        manifest.segments.push(entry);
+        store.write_manifest(&manifest).await.expect("writes");
+        RestoredState::load(&store, id, "cards", true).await.expect_err("no subtask owns it")
+    });
+    assert!(error.to_string().contains("key group 128"), "{error}");
+}

@@ -1,0 +1,344 @@
+//! Checkpoints in a folder, in memory or in a bucket, behind `object_store`.
+//!
+//! Called by the coordinator, by [`super::restore`] and by the command line. Invariants: a file is
+//! created, never overwritten; what was written is durable when the call returns; a manifest is only
+//! written when everything it names is durable; nothing read is believed before length and checksum
+//! were right.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
+
+use super::error::{Damage, StoreError, hint};
+use super::location::{IfAbsent, Location};
+use super::manifest::{Manifest, SegmentEntry};
+use super::retain::{Complete, Facts, Removal, decide};
+use super::segment::Segment;
+use super::{disk, manifest_text, names};
+
+/// How many files are read at once.
+const READS_AT_ONCE: usize = 8;
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Checkpoints that are no more.
+    pub checkpoints: Vec<CheckpointId>,
+    /// Files that no checkpoint needed.
+    pub files: Vec<String>,
+}
+
+/// Where a store's files lie, as far as it matters here.
+#[derive(Debug)]
+enum Medium {
+    Folder(PathBuf),
+    Memory,
+    Remote,
+}
+
+#[derive(Debug)]
+struct Inner {
+    objects: Arc<dyn ObjectStore>,
+    path: String,
+    medium: Medium,
+    /// What retention must know of each manifest, as they never change: bounded by retention itself.
+    known: Mutex<BTreeMap<CheckpointId, Complete>>,
+}
+
+/// A place for checkpoints; clones are the same place.
+#[derive(Clone, Debug)]
+pub struct CheckpointStore {
+    inner: Arc<Inner>,
+}
+
+impl CheckpointStore {
+    /// Opens `path`: a folder (made if absent), `memory://NAME` (one for all of this process), or
+    /// with the feature `s3` `s3://BUCKET/PATH`.
+    ///
+    /// # Errors
+    /// A path that is none, a folder that cannot be made.
+    pub fn open(path: &str) -> Result<Self, StoreError> {
+        Self::open_if(path, IfAbsent::Create)
+    }
+
+    /// Opens `path` for reading: a folder that is not there is an error and is not made.
+    ///
+    /// # Errors
+    /// A path that is none, a folder that is not there.
+    pub fn open_existing(path: &str) -> Result<Self, StoreError> {
+        Self::open_if(path, IfAbsent::Refuse)
+    }
+
+    fn open_if(path: &str, absent: IfAbsent) -> Result<Self, StoreError> {
+        let location = Location::parse(path)?;
+        let objects = location.open(absent)?;
+        let medium = match location {
+            Location::Folder(folder) => Medium::Folder(folder),
+            Location::Memory(_) => Medium::Memory,
+            Location::Remote(_) => Medium::Remote,
+        };
+        Ok(Self::of(objects, path, medium))
+    }
+
+    /// Any other storage, called `path` in messages.
+    #[must_use]
+    pub fn on(objects: Arc<dyn ObjectStore>, path: &str) -> Self {
+        Self::of(objects, path, Medium::Remote)
+    }
+
+    /// Storage of a test, whose failed writes have certainly not arrived.
+    #[cfg(test)]
+    pub(super) fn on_certain(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::of(objects, "test", Medium::Memory)
+    }
+
+    fn of(objects: Arc<dyn ObjectStore>, path: &str, medium: Medium) -> Self {
+        let known = Mutex::new(BTreeMap::new());
+        CheckpointStore { inner: Arc::new(Inner { objects, path: path.to_owned(), medium, known }) }
+    }
+
+    /// The path it was opened with.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.inner.path
+    }
+
+    /// The complete checkpoints, rising.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn list(&self) -> Result<Vec<CheckpointId>, StoreError> {
+        let names = self.names_in(names::CHECKPOINTS).await?;
+        let mut ids: Vec<_> = names.iter().filter_map(|n| names::parse_manifest(n)).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    async fn names_in(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.inner.objects.list(Some(&Path::from(folder)));
+        let listed = listed.map_ok(|meta| meta.location.to_string()).try_collect().await;
+        listed.map_err(|source| self.unread(folder, source))
+    }
+
+    fn unread(&self, file: &str, source: object_store::Error) -> StoreError {
+        StoreError::Read { file: file.to_owned(), path: self.inner.path.clone(), source }
+    }
+
+    pub(super) fn damaged(&self, id: CheckpointId, file: &str, damage: Damage) -> StoreError {
+        let (file, path) = (file.to_owned(), self.inner.path.clone());
+        StoreError::Damaged { checkpoint: id, file, path, damage }
+    }
+
+    /// The bytes of `file`, if there is such a file.
+    pub(super) async fn read(&self, file: &str) -> Result<Option<Bytes>, StoreError> {
+        let bytes = async { self.inner.objects.get(&Path::from(file)).await?.bytes().await };
+        match bytes.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.unread(file, source)),
+        }
+    }
+
+    /// The manifest of `id`; whether it is the right job's is for [`Manifest::check_job`].
+    ///
+    /// # Errors
+    /// No such checkpoint; a manifest that is damaged, or of another version.
+    pub async fn read_manifest(&self, id: CheckpointId) -> Result<Manifest, StoreError> {
+        let file = names::manifest(id);
+        let Some(text) = self.read(&file).await? else {
+            return Err(StoreError::NoCheckpoint { checkpoint: id, path: self.inner.path.clone() });
+        };
+        manifest_text::read(id, &text).map_err(|damage| self.damaged(id, &file, damage))
+    }
+
+    /// Writes the state of `id`: durable when this returns, invisible until a manifest names it.
+    ///
+    /// # Errors
+    /// A name that is none; a second segment of one attempt for one checkpoint; storage that is full
+    /// or fails. The checkpoint has failed then, what was there before is untouched.
+    pub async fn write_segment(
+        &self,
+        id: CheckpointId,
+        attempt: &str,
+        bytes: Vec<u8>,
+        mode: SnapshotMode,
+        entries: u64,
+    ) -> Result<SegmentEntry, StoreError> {
+        let file = names::segment(id, attempt)?;
+        let checksum = manifest_text::checksum(&bytes);
+        let len = bytes.len() as u64;
+        match self.create(&file, bytes).await {
+            Ok(()) => Ok(SegmentEntry { file, mode, bytes: len, checksum, entries }),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                Err(StoreError::SegmentExists { file, path: self.inner.path.clone() })
+            }
+            Err(source) => Err(self.unwritten(file, source)),
+        }
+    }
+
+    async fn create(&self, file: &str, bytes: Vec<u8>) -> object_store::Result<()> {
+        let payload = PutPayload::from(bytes);
+        self.inner.objects.put_opts(&Path::from(file), payload, PutMode::Create.into()).await?;
+        Ok(())
+    }
+
+    fn unwritten(&self, file: String, source: object_store::Error) -> StoreError {
+        let hint = hint(&source);
+        StoreError::Write { file, path: self.inner.path.clone(), source, hint }
+    }
+
+    /// Makes a checkpoint complete: durable when this returns.
+    ///
+    /// # Errors
+    /// When there is a checkpoint of this number already. When the storage fails: ask
+    /// [`StoreError::in_doubt`]; if so, the attempt must end, otherwise only this checkpoint failed.
+    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let id = manifest.checkpoint;
+        let (file, path) = (names::manifest(id), self.inner.path.clone());
+        let text = manifest_text::write(manifest)?;
+        match self.create(&file, text).await {
+            Ok(()) => {
+                self.known(|known| known.insert(id, manifest.into()));
+                Ok(())
+            }
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                Err(StoreError::Exists { checkpoint: id, path })
+            }
+            Err(source) if self.certainly_absent(&file).await => Err(self.unwritten(file, source)),
+            Err(source) => Err(StoreError::InDoubt { checkpoint: id, path, source }),
+        }
+    }
+
+    /// Whether `file`, after its write failed, does not exist and never will. In a folder the name can
+    /// be there although its fsync failed; a request to a remote storage can still arrive.
+    async fn certainly_absent(&self, file: &str) -> bool {
+        let absent = matches!(self.read(file).await, Ok(None));
+        absent && !matches!(self.inner.medium, Medium::Remote)
+    }
+
+    fn known<R>(&self, f: impl FnOnce(&mut BTreeMap<CheckpointId, Complete>) -> R) -> R {
+        f(&mut self.inner.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads and checks all state that `manifest` names, in its order.
+    ///
+    /// # Errors
+    /// The first file that is missing, cut, changed or another checkpoint's, by name.
+    pub async fn load(&self, manifest: &Manifest) -> Result<Vec<Segment>, StoreError> {
+        let read = |entry| self.load_segment(manifest.checkpoint, entry);
+        stream::iter(&manifest.segments).map(read).buffered(READS_AT_ONCE).try_collect().await
+    }
+
+    /// Reads and checks one file of checkpoint `id`.
+    pub(super) async fn load_segment(
+        &self,
+        id: CheckpointId,
+        entry: &SegmentEntry,
+    ) -> Result<Segment, StoreError> {
+        let damaged = |damage| self.damaged(id, &entry.file, damage);
+        let bytes = self.read(&entry.file).await?.ok_or_else(|| damaged(Damage::Missing))?;
+        let (len, checksum) = (bytes.len() as u64, manifest_text::checksum(&bytes));
+        if len == entry.bytes && checksum == entry.checksum {
+            return Segment::parse(bytes).map_err(|e| damaged(Damage::Segment(e)));
+        }
+        if let Some(owner) = self.owner(len, &checksum).await {
+            return Err(damaged(Damage::Exchanged { owner }));
+        }
+        if len != entry.bytes {
+            return Err(damaged(Damage::Length { expected: entry.bytes, found: len }));
+        }
+        Err(damaged(Damage::Checksum { expected: entry.checksum.clone(), found: checksum }))
+    }
+
+    /// Which file of which checkpoint these bytes are, if any: only asked to name a damage.
+    async fn owner(&self, len: u64, checksum: &str) -> Option<String> {
+        for id in self.list().await.ok()? {
+            let Ok(manifest) = self.read_manifest(id).await else { continue };
+            let same = |entry: &&SegmentEntry| entry.bytes == len && entry.checksum == checksum;
+            if let Some(entry) = manifest.segments.iter().find(same) {
+                return Some(format!("these are the bytes of '{}' of checkpoint {id}", entry.file));
+            }
+        }
+        None
+    }
+
+    /// Removes what is no longer needed: see [`super::retain`]. `committed` is the newest checkpoint
+    /// that the deciding participant has acknowledged (without one, the newest complete).
+    ///
+    /// # Errors
+    /// A manifest that cannot be read: nothing is removed then. A file that cannot be removed: the
+    /// next call tries again.
+    pub async fn retain(
+        &self,
+        keep: usize,
+        committed: CheckpointId,
+        attempt: &str,
+    ) -> Result<Removed, StoreError> {
+        let files = self.names_in(names::SEGMENTS).await?;
+        let complete = self.complete().await?;
+        let facts = Facts { complete: &complete, files: &files, keep, committed, attempt };
+        self.remove(decide(&facts)).await
+    }
+
+    /// Removes what attempts that died left behind; call at the start, with the lock held.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::retain`].
+    pub async fn remove_orphans(&self, attempt: &str) -> Result<Removed, StoreError> {
+        let mut removed = self.retain(usize::MAX, CheckpointId(u64::MAX), attempt).await?;
+        let Medium::Folder(folder) = &self.inner.medium else { return Ok(removed) };
+        for within in [names::CHECKPOINTS, names::SEGMENTS] {
+            let staged = disk::remove_staged(&folder.join(within)).map_err(|source| {
+                StoreError::Open { path: folder.join(within).display().to_string(), source }
+            })?;
+            removed.files.extend(staged.into_iter().map(|name| format!("{within}/{name}")));
+        }
+        Ok(removed)
+    }
+
+    /// What retention must know of every manifest there is; reads only those it has not seen yet.
+    async fn complete(&self) -> Result<BTreeMap<CheckpointId, Complete>, StoreError> {
+        let ids = self.list().await?;
+        let mut complete = BTreeMap::new();
+        for id in ids {
+            let known = self.known(|known| known.get(&id).cloned());
+            let one = match known {
+                Some(one) => one,
+                None => Complete::from(&self.read_manifest(id).await?),
+            };
+            complete.insert(id, one);
+        }
+        self.known(|known| known.clone_from(&complete));
+        Ok(complete)
+    }
+
+    async fn remove(&self, removal: Removal) -> Result<Removed, StoreError> {
+        let mut removed = Removed::default();
+        for id in removal.checkpoints {
+            self.delete(&names::manifest(id)).await?;
+            self.known(|known| known.remove(&id));
+            removed.checkpoints.push(id);
+        }
+        for file in removal.files {
+            self.delete(&file).await?;
+            removed.files.push(file);
+        }
+        Ok(removed)
+    }
+
+    async fn delete(&self, file: &str) -> Result<(), StoreError> {
+        match self.inner.objects.delete(&Path::from(file)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => {
+                let (file, path) = (file.to_owned(), self.inner.path.clone());
+                Err(StoreError::Remove { file, path, source })
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The store as a whole: what is written is read, nothing is overwritten, crashes and full disks.
+
+#![allow(clippy::disallowed_methods, reason = "tests have folders of their own")]
+
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, SnapshotMode};
+
+use super::testing::{FailingStore, block_on, manifest, segment, take};
+use super::{CheckpointStore, StoreError};
+
+fn ids(numbers: &[u64]) -> Vec<CheckpointId> {
+    numbers.iter().copied().map(CheckpointId).collect()
+}
+
+async fn round_trip(path: &str) {
+    let store = CheckpointStore::open(path).expect("opens");
+    assert_eq!(store.list().await.expect("lists"), ids(&[]));
+    let first = take(&store, 9, "a", None).await.expect("writes");
+    let second = take(&store, 10, "a", Some(&first)).await.expect("writes");
+
+    let store = CheckpointStore::open_existing(path).expect("opens again");
+    assert_eq!(store.list().await.expect("lists"), ids(&[9, 10]));
+    let read = store.read_manifest(CheckpointId(10)).await.expect("reads");
+    assert_eq!(read, second);
+    let segments = store.load(&read).await.expect("whole");
+    assert_eq!(segments.len(), 2);
+    let last = segments[1].sections().last().expect("four sections");
+    assert_eq!((last.uid, last.state, last.group.0), ("spend", "sum", 3));
+    assert_eq!(last.bytes, b"entry 10 of 3");
+    let report = store.verify(CheckpointId(10)).await.expect("is there");
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!(report.files.len(), 3);
+    let report = store.inspect(CheckpointId(10)).await.expect("is there");
+    assert_eq!(report.operators[0].states[0].entries, 8);
+    assert_eq!(report.splits[0].offset, "line 3");
+    assert_eq!(report.prepared[0].bytes, 4);
+    let absent = store.read_manifest(CheckpointId(11)).await.expect_err("absent");
+    assert!(matches!(absent, StoreError::NoCheckpoint { .. }), "{absent}");
+}
+
+#[test]
+fn what_is_written_to_a_folder_is_read_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a/b");
+    block_on(round_trip(path.to_str().expect("text")));
+}
+
+#[test]
+fn what_is_written_to_memory_is_read_back_by_name() {
+    block_on(round_trip("memory://round-trip"));
+    let other = CheckpointStore::open("memory://another").expect("opens");
+    assert_eq!(block_on(other.list()).expect("lists"), ids(&[]));
+}
+
+#[test]
+fn a_reader_does_not_make_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("typo");
+    let refused = CheckpointStore::open_existing(path.to_str().expect("text"));
+    assert!(matches!(refused, Err(StoreError::Open { .. })));
+    assert!(!path.exists());
+}
+
+#[test]
+fn nothing_is_ever_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("text");
+    block_on(async {
+        let (store, other) = (CheckpointStore::open(path), CheckpointStore::open(path));
+        let (store, other) = (store.expect("opens"), other.expect("opens"));
+        let first = take(&store, 1, "a", None).await.expect("writes");
+        let refused = take(&other, 1, "b", None).await.expect_err("is there");
+        assert!(matches!(refused, StoreError::Exists { .. }), "{refused}");
+        let refused = take(&other, 1, "a", None).await.expect_err("is there");
+        assert!(matches!(refused, StoreError::SegmentExists { .. }), "{refused}");
+        assert_eq!(store.read_manifest(CheckpointId(1)).await.expect("reads"), first);
+        store.load(&first).await.expect("whole");
+    });
+}
+
+#[test]
+fn a_full_disk_fails_one_checkpoint_and_not_the_next() {
+    for fail_at in 3..=4 {
+        let store = FailingStore::new(Arc::new(InMemory::new()), fail_at, false);
+        let store = CheckpointStore::on_certain(store);
+        block_on(async {
+            let first = take(&store, 1, "a", None).await.expect("writes");
+            let error = take(&store, 2, "a", Some(&first)).await.expect_err("full");
+            assert!(error.to_string().contains("free space"), "{error}");
+            assert!(!error.in_doubt());
+            assert_eq!(store.list().await.expect("lists"), ids(&[1]));
+            store.load(&first).await.expect("is untouched");
+            let third = take(&store, 3, "a", Some(&first)).await.expect("writes");
+            store.load(&third).await.expect("whole");
+            store.retain(1, CheckpointId(3), "a").await.expect("retains");
+            assert!(store.verify(CheckpointId(3)).await.expect("is there").is_good());
+        });
+    }
+}
+
+#[test]
+fn a_manifest_that_arrived_despite_an_error_is_in_doubt() {
+    let store = FailingStore::new(Arc::new(InMemory::new()), 2, true);
+    let store = CheckpointStore::on_certain(store);
+    let error = block_on(take(&store, 1, "a", None)).expect_err("fails");
+    assert!(error.in_doubt(), "{error}");
+    let remote = FailingStore::new(Arc::new(InMemory::new()), 2, false);
+    let remote = CheckpointStore::on(remote, "remote");
+    let error = block_on(take(&remote, 1, "a", None)).expect_err("fails");
+    assert!(error.in_doubt(), "a request may still arrive: {error}");
+}
+
+#[test]
+fn a_crash_leaves_nothing_or_a_checkpoint_and_orphans_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("text");
+    block_on(async {
+        let store = CheckpointStore::open(path).expect("opens");
+        let first = take(&store, 1, "a", None).await.expect("writes");
+        // Dies between segment and manifest, and within a write.
+        let (bytes, entries) = segment(0..1, 2);
+        let mode = SnapshotMode::Delta;
+        let orphan = store.write_segment(CheckpointId(2), "a", bytes, mode, entries).await;
+        let orphan = orphan.expect("writes").file;
+        let torn = "segments/00000000000000000002-a.seg#1".to_owned();
+        std::fs::write(folder.path().join(&torn), "half").expect("writes");
+        assert_eq!(store.list().await.expect("lists"), ids(&[1]), "invisible");
+
+        let store = CheckpointStore::open(path).expect("opens");
+        let removed = store.remove_orphans("b").await.expect("removes");
+        assert_eq!(removed.checkpoints, ids(&[]));
+        assert_eq!(removed.files, vec![orphan, torn]);
+        let second = take(&store, 2, "b", Some(&first)).await.expect("the number is free");
+
+        // Dies between manifest and retention: both are whole.
+        let store = CheckpointStore::open(path).expect("opens");
+        assert_eq!(store.remove_orphans("c").await.expect("removes"), Default::default());
+        store.load(&first).await.expect("whole");
+        store.load(&second).await.expect("whole");
+    });
+}
+
+#[test]
+fn retention_keeps_chains_and_what_is_being_written() {
+    let store = CheckpointStore::open("memory://retention").expect("opens");
+    block_on(async {
+        let mut last = take(&store, 1, "a", None).await.expect("writes");
+        for id in 2..=5 {
+            last = take(&store, id, "a", Some(&last)).await.expect("writes");
+        }
+        let full = take(&store, 6, "a", None).await.expect("writes");
+        let (bytes, entries) = segment(0..1, 7);
+        let mode = SnapshotMode::Delta;
+        let writing = store.write_segment(CheckpointId(7), "a", bytes, mode, entries).await;
+        let removed = store.retain(1, CheckpointId(5), "a").await.expect("retains");
+        assert_eq!(removed.checkpoints, ids(&[1, 2, 3, 4]), "6 is not yet committed");
+        assert!(removed.files.is_empty(), "5 needs all before it");
+        let removed = store.retain(1, CheckpointId(6), "a").await.expect("retains");
+        assert_eq!(removed.checkpoints, ids(&[5]));
+        assert_eq!(removed.files.len(), 5);
+        store.load(&full).await.expect("whole");
+        let mut seventh = manifest(7, "a");
+        seventh.kind = CheckpointKind::Savepoint;
+        seventh.segments = vec![full.segments[0].clone(), writing.expect("writes")];
+        store.write_manifest(&seventh).await.expect("writes");
+        store.load(&seventh).await.expect("whole");
+    });
+}
+
+#[test]
+fn retention_removes_nothing_when_it_cannot_know() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("text");
+    block_on(async {
+        let store = CheckpointStore::open(path).expect("opens");
+        for id in 1..=3 {
+            take(&store, id, "a", None).await.expect("writes");
+        }
+        let damaged = "checkpoints/00000000000000000002.manifest";
+        std::fs::write(folder.path().join(damaged), "").expect("writes");
+        let store = CheckpointStore::open(path).expect("opens");
+        let error = store.retain(1, CheckpointId(3), "b").await.expect_err("what does 2 need?");
+        assert!(error.to_string().contains(damaged), "{error}");
+        assert_eq!(store.list().await.expect("lists"), ids(&[1, 2, 3]));
+    });
+}
+#[test]
+#[ignore]
+fn perf_tmp() {
+    let folder = tempfile::tempdir_in("/work").expect("a folder");
+    let store = CheckpointStore::open(folder.path().to_str().unwrap()).unwrap();
+    block_on(async {
+        let mut last: Option<super::Manifest> = None;
+        let (mut a, mut b, mut c) = (0u128, 0u128, 0u128);
+        for id in 1..=60u64 {
+            let t = std::time::Instant::now();
+            let (bytes, n) = segment(0..128, id);
+            let e = store.write_segment(CheckpointId(id), "a", bytes, SnapshotMode::Delta, n).await.unwrap();
+            a += t.elapsed().as_micros();
+            let mut m = manifest(id, "a");
+            if let Some(l) = &last { m.segments = l.segments.clone(); }
+            m.segments.push(e);
+            let t = std::time::Instant::now();
+            store.write_manifest(&m).await.unwrap();
+            b += t.elapsed().as_micros();
+            let t = std::time::Instant::now();
+            store.retain(3, CheckpointId(id), "a").await.unwrap();
+            c += t.elapsed().as_micros();
+            last = Some(m);
+        }
+        println!("segment {} manifest {} retain {} us", a / 60, b / 60, c / 60);
+    });
+    let mut w = super::SegmentWriter::new();
+    let t = std::time::Instant::now();
+    for g in 0..128u16 {
+        let s = riverrun_engine::checkpoint::Section { group: riverrun_engine::key::KeyGroup(g), entries: 1, bytes: vec![g as u8; 800_000] };
+        w.add(&riverrun_engine::graph::Uid::new("a"), "b", &s).unwrap();
+    }
+    let (b, _) = w.finish();
+    println!("write 100MB {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    super::Segment::parse(b.into()).unwrap();
+    println!("parse 100MB {:?}", t.elapsed());
+}

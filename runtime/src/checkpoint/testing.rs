@@ -1,0 +1,166 @@
+//! What the tests of this folder share: a small job's checkpoints, and storage that fails on demand.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use riverrun_engine::checkpoint::{
+    CheckpointId, CheckpointKind, Prepared, Section, SnapshotMode, SplitSnapshot,
+};
+use riverrun_engine::graph::Uid;
+use riverrun_engine::key::KeyGroup;
+use riverrun_engine::state::{StateKind, StateSpec, TypeShape};
+use riverrun_engine::time::Timestamp;
+
+use super::manifest::FORMAT_VERSION;
+use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError};
+
+/// The state `sum` of the tests' operator `spend`.
+pub(super) fn spec() -> StateSpec {
+    StateSpec {
+        name: "sum".into(),
+        kind: StateKind::Value,
+        codec: "rmp-named".into(),
+        key: TypeShape::of::<u64>(),
+        value: TypeShape::of::<i64>(),
+        migrates_from: Vec::new(),
+    }
+}
+
+/// A manifest of job `cards` without state.
+pub(super) fn manifest(id: u64, attempt: &str) -> Manifest {
+    let watermark = Timestamp::from_millis(7);
+    let operator = OperatorEntry { parallelism: 2, watermark, states: vec![spec()] };
+    let split = SplitSnapshot {
+        id: "part-0".into(),
+        split: vec![1],
+        offset: Some(vec![2, 3]),
+        offset_text: "line 3".into(),
+        clock: watermark,
+        ended: false,
+    };
+    let prepared = Prepared { sink: Uid::new("alerts"), subtask: 1, committable: vec![1, 2, 3, 4] };
+    Manifest {
+        version: FORMAT_VERSION,
+        engine: "0.1.0".into(),
+        job: "cards".into(),
+        checkpoint: CheckpointId(id),
+        kind: CheckpointKind::Periodic,
+        attempt: attempt.into(),
+        created: watermark,
+        key_groups: 128,
+        operators: [(Uid::new("spend"), operator)].into(),
+        sources: [(Uid::new("cards"), vec![split])].into(),
+        prepared: [("files".to_owned(), vec![prepared])].into(),
+        segments: Vec::new(),
+    }
+}
+
+/// A segment with one entry in each of `groups` of `spend/sum`, that depends on `salt`.
+pub(super) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64) {
+    let mut writer = SegmentWriter::new();
+    for group in groups {
+        let bytes = format!("entry {salt} of {group}").into_bytes();
+        let section = Section { group: KeyGroup(group), entries: 1, bytes };
+        writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
+    }
+    writer.finish()
+}
+
+/// Takes checkpoint `id` after `chain`: one more segment, then the manifest.
+pub(super) async fn take(
+    store: &CheckpointStore,
+    id: u64,
+    attempt: &str,
+    chain: Option<&Manifest>,
+) -> std::result::Result<Manifest, StoreError> {
+    let (bytes, entries) = segment(0..4, id);
+    let mode = chain.map_or(SnapshotMode::Full, |_| SnapshotMode::Delta);
+    let entry = store.write_segment(CheckpointId(id), attempt, bytes, mode, entries).await?;
+    let mut manifest = manifest(id, attempt);
+    manifest.segments = chain.map(|chain| chain.segments.clone()).unwrap_or_default();
+    manifest.segments.push(entry);
+    store.write_manifest(&manifest).await?;
+    Ok(manifest)
+}
+
+/// Runs `work` on a runtime of its own.
+pub(super) fn block_on<R>(work: impl Future<Output = R>) -> R {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.build().expect("a runtime").block_on(work)
+}
+
+/// Storage whose put number `fail_at` (from 1) fails as a full disk does: before the file is there,
+/// or, when `too_late`, after.
+#[derive(Debug)]
+pub(super) struct FailingStore {
+    inner: Arc<dyn ObjectStore>,
+    puts: AtomicU32,
+    fail_at: u32,
+    too_late: bool,
+}
+
+impl FailingStore {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, fail_at: u32, too_late: bool) -> Arc<Self> {
+        Arc::new(FailingStore { inner, puts: AtomicU32::new(0), fail_at, too_late })
+    }
+}
+
+impl fmt::Display for FailingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FailingStore({})", self.inner)
+    }
+}
+
+fn full() -> object_store::Error {
+    let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    object_store::Error::Generic { store: "FailingStore", source: Box::new(source) }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for FailingStore {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        bytes: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let fails = self.puts.fetch_add(1, Ordering::Relaxed) + 1 == self.fail_at;
+        if fails && !self.too_late {
+            return Err(full());
+        }
+        let put = self.inner.put_opts(at, bytes, options).await?;
+        if fails { Err(full()) } else { Ok(put) }
+    }
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}

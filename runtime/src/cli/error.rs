@@ -1,0 +1,120 @@
+//! Why a command did not do its work; each error knows its exit code.
+
+use std::io;
+
+use riverrun_engine::compat::CompatError;
+use riverrun_engine::error::GraphError;
+use thiserror::Error;
+
+use super::exit::Exit;
+use crate::checkpoint::{LockError, StoreError};
+use crate::config::ConfigError;
+use crate::control::ControlError;
+use crate::logs::LogError;
+use crate::run::RunError;
+
+/// A command that failed.
+#[derive(Debug, Error)]
+pub(super) enum CliError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The user's function.
+    #[error("RR0330: the pipeline cannot be built: {0:#}")]
+    Pipeline(anyhow::Error),
+    /// Everything that is wrong with the graph.
+    #[error("the graph is wrong")]
+    Graph(Vec<GraphError>),
+    /// Everything that cannot be restored.
+    #[error("the checkpoint does not fit")]
+    Compat(Vec<CompatError>),
+    /// The run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The checkpoints.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// An order to a run.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Nobody to give an order to.
+    #[error(
+        "RR0331: no run holds the checkpoints in '{path}': there is nothing to stop; if the job runs \
+         with another `checkpoint.path` or from another folder, give this command the same"
+    )]
+    NoRun {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A run that takes no orders.
+    #[error("RR0332: the run in process {pid} takes no orders: send it SIGTERM to stop it")]
+    NoDoor {
+        /// Its process.
+        pid: u32,
+    },
+    /// No checkpoint where one is needed.
+    #[error("RR0333: there is no checkpoint in '{path}' yet; `run` makes them")]
+    NoCheckpoint {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// No name of a checkpoint.
+    #[error(
+        "RR0334: '{text}' names no checkpoint: give a number (`checkpoint ls` shows them), \
+         `newest`, or `PATH#NUMBER` for another store"
+    )]
+    NotACheckpoint {
+        /// As given.
+        text: String,
+    },
+    /// Checkpoints that are not whole.
+    #[error(
+        "RR0335: damaged: checkpoint {checkpoints}; bring the files back, or begin at another with \
+         `run --from NUMBER`"
+    )]
+    Damaged {
+        /// Which.
+        checkpoints: String,
+    },
+    /// The control port.
+    #[error("RR0336: the run cannot listen for orders on 127.0.0.1: {0}")]
+    Door(io::Error),
+    /// Standard output.
+    #[error("RR0337: the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+    /// The logs.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl CliError {
+    /// The exit code.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            CliError::Config(_) | CliError::Pipeline(_) | CliError::Log(_) => Exit::Usage,
+            CliError::NotACheckpoint { .. } => Exit::Usage,
+            CliError::Graph(_) => Exit::Graph,
+            CliError::Compat(_) | CliError::NoCheckpoint { .. } => Exit::Checkpoint,
+            CliError::Damaged { .. } => Exit::Checkpoint,
+            CliError::Run(error) => Exit::of_run(error),
+            CliError::Store(error) => Exit::of_store(error),
+            CliError::Lock(error) => Exit::of_lock(error),
+            CliError::Control(_) | CliError::NoRun { .. } | CliError::NoDoor { .. } => Exit::Failed,
+            CliError::Door(_) | CliError::Output(_) => Exit::Failed,
+        }
+    }
+
+    /// One text for each thing that is wrong.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            CliError::Graph(errors) => errors.iter().map(ToString::to_string).collect(),
+            CliError::Compat(errors) | CliError::Run(RunError::Compat(errors)) => {
+                errors.iter().map(ToString::to_string).collect()
+            }
+            error => vec![error.to_string()],
+        }
+    }
+}

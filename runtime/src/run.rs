@@ -1,0 +1,243 @@
+//! A run of a job: attempts, one after the other, until it has ended, was stopped, or gives up.
+//!
+//! An attempt that fails is followed by the next after a pause that doubles; a completed checkpoint
+//! between two failures begins the count anew, unless the same records fail again. After a failure
+//! of user code the records in question are read again one at a time, so that the one that fails
+//! twice can be named.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use riverrun_engine::checkpoint::CheckpointId;
+use riverrun_engine::clock::{Clock, SystemClock};
+use riverrun_engine::compat::CompatError;
+use riverrun_engine::element::Origin;
+use riverrun_engine::graph::Graph;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::attempt::coordinator::AttemptEnd;
+use crate::attempt::start::{Attempt, Started};
+use crate::checkpoint::{
+    CheckpointStore, LockError, LockInfo, RestoreError, StoreError, StoreLock,
+};
+use crate::config::{Config, From as Begin, RestartConfig, RunOptions};
+use crate::control::{Command, Control};
+use crate::status::{JobStatus, Phase};
+use crate::task::failure::{Failure, install_panic_hook};
+
+/// How a run ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every source has ended, all is committed.
+    Ended {
+        /// The last checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Stopped as asked.
+    Stopped {
+        /// The last checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// The job had ended in an earlier run.
+    AlreadyEnded {
+        /// Its last checkpoint.
+        checkpoint: CheckpointId,
+    },
+}
+
+/// Why a run ended badly.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Too many attempts failed.
+    #[error("RR0401: gave up after {attempts} failed attempts; the last one: {last}")]
+    GaveUp {
+        /// How many in a row.
+        attempts: u32,
+        /// The last failure.
+        last: String,
+    },
+    /// Stopped while no attempt was running.
+    #[error("RR0402: stopped between two attempts, without a last checkpoint; the last failure: {last}")]
+    StoppedBetween {
+        /// The last failure.
+        last: String,
+    },
+    /// Sinks that cannot commit together.
+    #[error("RR0403: {0}")]
+    Sinks(String),
+    /// The checkpoint does not fit the job.
+    #[error("{}", join(.0))]
+    Compat(Vec<CompatError>),
+    /// The checkpoint cannot be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The checkpoint store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another run holds the checkpoints.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+fn join(errors: &[CompatError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl From<Vec<CompatError>> for RunError {
+    fn from(errors: Vec<CompatError>) -> Self {
+        RunError::Compat(errors)
+    }
+}
+
+struct Failures {
+    config: RestartConfig,
+    in_a_row: u32,
+    last: Option<Failure>,
+    text: String,
+}
+
+impl Failures {
+    /// Counts a failure; returns how it is told.
+    fn add(&mut self, end: AttemptEnd, progressed: bool) -> String {
+        let (failure, mut text) = match end {
+            AttemptEnd::Failed(failure) => (Some(*failure), String::new()),
+            AttemptEnd::Broken(reason) => (None, reason),
+            AttemptEnd::Ended(_) | AttemptEnd::Stopped(_) => (None, String::new()),
+        };
+        let again = self.last.as_ref().zip(failure.as_ref()).is_some_and(|(a, b)| same(a, b));
+        if let Some(failure) = &failure {
+            text = failure.to_string();
+            if let ([origin], true) = (&failure.origins[..], again)
+                && origin.first == origin.last
+            {
+                text = format!("the record {origin} failed twice: {text}");
+            }
+        }
+        self.in_a_row = if progressed && !again { 1 } else { self.in_a_row + 1 };
+        self.last = failure;
+        self.text.clone_from(&text);
+        text
+    }
+
+    fn pause(&self) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.in_a_row.saturating_sub(1));
+        self.config.backoff.saturating_mul(doubled).min(self.config.backoff_max)
+    }
+
+    fn suspects(&self) -> Vec<Origin> {
+        self.last.as_ref().map(|failure| failure.origins.clone()).unwrap_or_default()
+    }
+}
+
+/// Whether both failures may be the same record's.
+fn same(a: &Failure, b: &Failure) -> bool {
+    let overlap = |x: &Origin, y: &Origin| {
+        x.source == y.source && x.split == y.split && x.first <= y.last && y.first <= x.last
+    };
+    a.uid == b.uid && a.origins.iter().any(|x| b.origins.iter().any(|y| overlap(x, y)))
+}
+
+/// Runs `job` until it has ended, was stopped, or gives up. Blocks.
+///
+/// # Errors
+/// What no further attempt would mend, or that too many failed.
+pub fn run_job(
+    job: &str,
+    graph: Graph,
+    config: &Config,
+    options: &RunOptions,
+    status: Arc<JobStatus>,
+    control: Control,
+) -> Result<Outcome, RunError> {
+    install_panic_hook();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime starts");
+    let ended = runtime.block_on(attempts(job, graph, config, options, &status, control));
+    status.set_phase(Phase::Ended);
+    ended
+}
+
+async fn attempts(
+    job: &str,
+    graph: Graph,
+    config: &Config,
+    options: &RunOptions,
+    status: &Arc<JobStatus>,
+    mut control: Control,
+) -> Result<Outcome, RunError> {
+    let path = &config.checkpoint.path;
+    let store = CheckpointStore::open(path)?;
+    let began = SystemClock.now();
+    let pid = std::process::id();
+    let name = |number: u32| -> Arc<str> {
+        format!("{:x}-{pid:x}-{number}", began.as_millis()).into()
+    };
+    let _lock = StoreLock::acquire(path, &LockInfo {
+        pid,
+        job: job.to_owned(),
+        attempt: name(1).to_string(),
+        since: began,
+        control_port: Some(control.address.port),
+        control_token: control.address.token.clone(),
+    })?;
+    let graph = Arc::new(graph);
+    let mut options = options.clone();
+    let (text, last) = (String::new(), None);
+    let mut failures =
+        Failures { config: config.restart.clone(), in_a_row: 0, last, text };
+    let mut number = 1;
+    loop {
+        let committed = status.checkpoints().0;
+        let attempt = Attempt {
+            job: job.into(),
+            graph: graph.clone(),
+            config,
+            store: store.clone(),
+            status: status.clone(),
+            number,
+            name: name(number),
+            suspects: failures.suspects(),
+        };
+        let end = match attempt.run(&options, &mut control.commands).await? {
+            Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
+            Started::Ran(AttemptEnd::Ended(checkpoint)) => return Ok(Outcome::Ended { checkpoint }),
+            Started::Ran(AttemptEnd::Stopped(checkpoint)) => {
+                return Ok(Outcome::Stopped { checkpoint });
+            }
+            Started::Ran(end) => end,
+        };
+        let progressed = status.checkpoints().0 > committed;
+        if progressed {
+            // From here on the newest checkpoint is this run's own, and holds what was decided.
+            options = RunOptions { from: Begin::Newest, ..options };
+        }
+        let text = failures.add(end, progressed);
+        status.attempt_failed(text.clone());
+        if failures.in_a_row >= config.restart.attempts {
+            return Err(RunError::GaveUp { attempts: failures.in_a_row, last: text });
+        }
+        let pause = failures.pause();
+        tracing::error!(attempt = number, reason = text, pause_ms = pause.as_millis(), "attempt failed");
+        status.set_phase(Phase::BackingOff);
+        wait(pause, &mut control.commands, &text).await?;
+        number += 1;
+    }
+}
+
+/// Waits out the pause; a stop ends the run at once, there is nothing to cut.
+async fn wait(
+    pause: Duration,
+    commands: &mut mpsc::Receiver<Command>,
+    last: &str,
+) -> Result<(), RunError> {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        Some(command) = commands.recv() => {
+            let last = last.to_owned();
+            let error = RunError::StoppedBetween { last };
+            drop(command.reply.send(Err(error.to_string())));
+            Err(error)
+        }
+    }
+}

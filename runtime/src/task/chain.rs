@@ -1,0 +1,200 @@
+//! Fused operators: what one emits the next processes, as plain calls on whole batches.
+//!
+//! The owner calls [`Chain::records`], [`Chain::watermark`] or [`Chain::wall_clock`], then
+//! [`Chain::step`] while [`Chain::is_firing`], and delivers [`Chain::take`] after each call: so a
+//! large firing leaves in pieces. A snapshot is taken only when nothing is firing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use riverrun_engine::checkpoint::{OperatorSnapshot, SnapshotMode};
+use riverrun_engine::element::Origins;
+use riverrun_engine::erased::{AnyBatch, ErasedOperator, OperatorEnv};
+use riverrun_engine::graph::Uid;
+use riverrun_engine::operator::Firing;
+use riverrun_engine::output::Port;
+use riverrun_engine::time::Timestamp;
+
+use super::failure::{Guard, Stopped};
+
+/// One operator of a chain.
+pub struct Link {
+    /// Who it is.
+    pub guard: Guard,
+    /// It.
+    pub operator: Box<dyn ErasedOperator>,
+    /// What it is lent.
+    pub env: OperatorEnv,
+    /// The last watermark it passed on.
+    pub passed: Timestamp,
+}
+
+/// What leaves the chain.
+#[derive(Debug)]
+pub enum Leaving {
+    /// Records, by an output of the last operator.
+    Records(Port, AnyBatch),
+    /// A watermark.
+    Watermark(Timestamp),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Watermark(Timestamp),
+    WallClock,
+}
+
+/// The fused operators of one subtask; may be none.
+pub struct Chain {
+    links: Vec<Link>,
+    due: VecDeque<(usize, Due)>,
+    leaving: VecDeque<Leaving>,
+    /// What a chain without operators passed on last.
+    passed: Timestamp,
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let uids: Vec<&Arc<str>> = self.links.iter().map(|link| &link.guard.uid.0).collect();
+        f.debug_tuple("Chain").field(&uids).finish()
+    }
+}
+
+impl Chain {
+    /// Of these operators, first to last.
+    #[must_use]
+    pub fn new(links: Vec<Link>) -> Self {
+        let (due, leaving) = (VecDeque::new(), VecDeque::new());
+        Chain { links, due, leaving, passed: Timestamp::MIN }
+    }
+
+    /// Takes the next records.
+    ///
+    /// # Errors
+    /// The failure of an operator.
+    pub fn records(&mut self, batch: AnyBatch) -> Result<(), Stopped> {
+        self.process(0, Port::Main, batch)
+    }
+
+    fn process(&mut self, at: usize, port: Port, batch: AnyBatch) -> Result<(), Stopped> {
+        let Some(link) = self.links.get_mut(at) else {
+            self.leaving.push_back(Leaving::Records(port, batch));
+            return Ok(());
+        };
+        link.env.metrics.records_in.add(batch.len() as u64);
+        let origins = batch.origins().clone();
+        let Link { guard, operator, env, .. } = link;
+        guard.call("processing records", &origins, || operator.process(batch, env))?;
+        self.pass_on(at)?;
+        self.pass_watermark(at);
+        Ok(())
+    }
+
+    /// Hands what operator `at` emitted to the next.
+    fn pass_on(&mut self, at: usize) -> Result<(), Stopped> {
+        let last = at + 1 == self.links.len();
+        for (port, batch) in self.links[at].operator.take_output() {
+            let metrics = &self.links[at].env.metrics;
+            match port {
+                Port::Main => metrics.records_out.add(batch.len() as u64),
+                Port::Side(_) if !last => {
+                    metrics.side_unread.add(batch.len() as u64);
+                    continue;
+                }
+                Port::Side(_) => {}
+            }
+            self.process(at + 1, port, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the watermark of operator `at` go on, if it rose.
+    fn pass_watermark(&mut self, at: usize) {
+        let link = &mut self.links[at];
+        let watermark = link.operator.watermark_out();
+        if watermark > link.passed {
+            link.passed = watermark;
+            self.due.push_front((at + 1, Due::Watermark(watermark)));
+        }
+    }
+
+    /// Event time has reached `watermark`.
+    pub fn watermark(&mut self, watermark: Timestamp) {
+        self.due.push_back((0, Due::Watermark(watermark)));
+    }
+
+    /// The wall clock has reached what an operator waits for.
+    pub fn wall_clock(&mut self) {
+        self.due.extend((0..self.links.len()).map(|at| (at, Due::WallClock)));
+    }
+
+    /// Whether [`Chain::step`] has something to do.
+    #[must_use]
+    pub fn is_firing(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Fires a piece of what is due.
+    ///
+    /// # Errors
+    /// The failure of an operator.
+    pub fn step(&mut self) -> Result<(), Stopped> {
+        let Some((at, due)) = self.due.pop_front() else { return Ok(()) };
+        let Some(link) = self.links.get_mut(at) else {
+            if let Due::Watermark(watermark) = due
+                && watermark > self.passed
+            {
+                self.passed = watermark;
+                self.leaving.push_back(Leaving::Watermark(watermark));
+            }
+            return Ok(());
+        };
+        let Link { guard, operator, env, .. } = link;
+        let none = Origins::default();
+        let firing = match due {
+            Due::Watermark(watermark) => {
+                env.metrics.set_watermark(watermark);
+                guard.call("advancing event time", &none, || operator.advance(watermark, env))?
+            }
+            Due::WallClock => {
+                guard.call("firing by the wall clock", &none, || operator.processing_time(env))?
+            }
+        };
+        if firing == Firing::More {
+            // Before what the next operators become due for: that goes first.
+            self.due.push_front((at, due));
+        }
+        self.pass_on(at)?;
+        if firing == Firing::Done {
+            self.pass_watermark(at);
+        }
+        Ok(())
+    }
+
+    /// The next of what leaves.
+    pub fn take(&mut self) -> Option<Leaving> {
+        self.leaving.pop_front()
+    }
+
+    /// When the wall clock matters next.
+    pub fn next_wall_clock(&mut self) -> Option<Timestamp> {
+        self.links.iter_mut().filter_map(|link| link.operator.next_processing_time()).min()
+    }
+
+    /// The chain's part of a checkpoint.
+    ///
+    /// # Errors
+    /// A value that cannot be written.
+    pub fn snapshot(
+        &mut self,
+        mode: SnapshotMode,
+    ) -> Result<Vec<(Uid, OperatorSnapshot)>, Stopped> {
+        let snapshot = |link: &mut Link| {
+            let Link { guard, operator, .. } = link;
+            let written =
+                guard.call("writing its state", &Origins::default(), || operator.snapshot(mode))?;
+            Ok((guard.uid.clone(), written))
+        };
+        self.links.iter_mut().map(snapshot).collect()
+    }
+}

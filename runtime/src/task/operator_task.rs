@@ -1,0 +1,132 @@
+//! The loop that processes: inbox, gate, chain, outlet.
+//!
+//! 1. Take the next element of an input the gate lets through, or a wall-clock timer, or the news
+//!    that the sink has prepared.
+//! 2. Records go to the chain. All else goes to the gate, and what the gate passes goes on: a
+//!    watermark into the chain, a barrier behind everything before it, idle and end to the outlet.
+//! 3. Deliver all that leaves before taking more: that is the back-pressure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use riverrun_engine::checkpoint::Barrier;
+use riverrun_engine::clock::Clock;
+use riverrun_engine::element::Element;
+use riverrun_engine::time::Timestamp;
+
+use super::chain::Chain;
+use super::failure::Stopped;
+use super::gate::Gate;
+use super::inbox::{Inbox, Received};
+use super::outlet::Outlet;
+use super::report::Part;
+
+/// One subtask that reads from other tasks.
+#[derive(Debug)]
+pub struct OperatorTask {
+    /// Its channels.
+    pub inbox: Inbox,
+    /// What merges them.
+    pub gate: Gate,
+    /// Its operators.
+    pub chain: Chain,
+    /// Where results go.
+    pub outlet: Outlet,
+}
+
+/// Sleeps until the wall clock shows `at`; for ever when there is no `at`.
+pub(super) async fn until(at: Option<Timestamp>, clock: &Arc<dyn Clock>) {
+    match at {
+        // One tick more: the timer is due at `at`, not in the millisecond before.
+        Some(at) => tokio::time::sleep((at - clock.now()).max(Duration::from_millis(1))).await,
+        None => std::future::pending().await,
+    }
+}
+
+enum Next {
+    Received(Received),
+    WallClock,
+    Prepared(Result<(riverrun_engine::checkpoint::CheckpointId, Part), Stopped>),
+}
+
+impl OperatorTask {
+    /// Runs until every input has ended.
+    ///
+    /// # Errors
+    /// A failure, or the end of the attempt.
+    pub async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), Stopped> {
+        while !self.gate.has_ended() {
+            if self.inbox.is_empty() {
+                self.outlet.flush().await?;
+            }
+            let timer = self.chain.next_wall_clock();
+            let next = tokio::select! {
+                biased;
+                prepared = self.outlet.prepared() => Next::Prepared(prepared),
+                received = self.inbox.next(&self.gate) => Next::Received(received),
+                () = until(timer, &clock) => Next::WallClock,
+            };
+            match next {
+                Next::Prepared(acked) => self.outlet.acknowledge(acked?).await?,
+                Next::WallClock => self.chain.wall_clock(),
+                Next::Received(Received::Lost) => return Err(Stopped::Cancelled),
+                Next::Received(Received::Element(input, Element::Batch(batch))) => {
+                    self.gate.on_records(input);
+                    self.chain.records(batch)?;
+                }
+                Next::Received(Received::Element(input, element)) => {
+                    self.control(input, &element).await?;
+                }
+            }
+            self.outlet.deliver(&mut self.chain).await?;
+            // Timers of the wall clock must fire even while records never cease to come.
+            if timer.is_some_and(|at| at <= clock.now()) {
+                self.chain.wall_clock();
+                self.outlet.deliver(&mut self.chain).await?;
+            }
+        }
+        self.outlet.finish().await
+    }
+
+    async fn control(&mut self, input: usize, element: &Element) -> Result<(), Stopped> {
+        let passed = match self.gate.on_control(input, element) {
+            Ok(passed) => passed,
+            Err(error) => return Err(internal(&self.outlet, &error.to_string())),
+        };
+        for element in passed {
+            match element {
+                Element::Watermark(watermark) => {
+                    self.chain.watermark(watermark);
+                    self.outlet.deliver(&mut self.chain).await?;
+                }
+                Element::Barrier(barrier) => {
+                    snapshot(barrier, &mut self.chain, &mut self.outlet, Part::default()).await?;
+                }
+                other => self.outlet.control(other).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn internal(outlet: &Outlet, reason: &str) -> Stopped {
+    Stopped::Failed(Box::new(super::failure::Failure {
+        uid: riverrun_engine::graph::Uid::new("engine"),
+        subtask: outlet.subtask().index,
+        doing: "aligning a barrier",
+        reason: reason.to_owned(),
+        origins: Vec::new(),
+    }))
+}
+
+/// The barrier's way through a chain: the operators' state is written, then the stream is marked.
+pub(super) async fn snapshot(
+    barrier: Barrier,
+    chain: &mut Chain,
+    outlet: &mut Outlet,
+    mut part: Part,
+) -> Result<(), Stopped> {
+    outlet.flush().await?;
+    part.operators = chain.snapshot(barrier.mode)?;
+    outlet.barrier(barrier, part).await
+}

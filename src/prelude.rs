@@ -1,0 +1,17 @@
+//! What a job needs, in one line: `use riverrun::prelude::*;`.
+
+pub use std::process::ExitCode;
+
+pub use riverrun_engine::data::{Data, Key};
+pub use riverrun_engine::output::SideOutput;
+pub use riverrun_engine::source::Source;
+pub use riverrun_engine::state::{Declare, ListState, MapState, ValueState};
+pub use riverrun_engine::time::{
+    Timestamp, Window, at, hours, millis, minutes, secs,
+};
+pub use riverrun_engine::timer::Timer;
+pub use riverrun_engine::watermark::Watermarks;
+pub use riverrun_operators::*;
+pub use serde::{Deserialize, Serialize};
+
+pub use crate::Result;
