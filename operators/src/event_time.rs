@@ -24,8 +24,9 @@ use crate::stream::Stream;
 impl<T: Data> Stream<T> {
     /// Gives the records their timestamps, and the stream watermarks, from here on.
     ///
-    /// A source's own `.event_time(..)` is better where there is one: it has a clock for each split,
-    /// so a split that lags behind makes no record of it late. This one has a clock for each subtask.
+    /// A source's own `.event_time(..)` is better where there is one: it has a clock for each
+    /// split, so that none makes the records of a slower one late. This one has a clock for each
+    /// subtask.
     #[track_caller]
     pub fn event_time(
         self,
@@ -33,8 +34,8 @@ impl<T: Data> Stream<T> {
         watermarks: Watermarks,
     ) -> Stream<T> {
         let at = Arc::new(at);
-        // It owns state without a uid of the user's: counted among its like, the name is as permanent
-        // as can be.
+        // It owns state without a uid of the user's: counted among its like, the name is as
+        // permanent as can be.
         let number = self.graph.count("event_time") + 1;
         let uid = Some(Uid::new(&format!("event_time-{number}")));
         let step = Step { uid, has_clock: Some(true), ..Step::unnamed("event_time") };

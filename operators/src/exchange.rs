@@ -26,8 +26,10 @@ impl<T: Data> Stream<T> {
         K: Key,
     {
         let f = Arc::new(f);
-        let open = move |_: &mut Declare| {
-            KeyBy { f: f.clone(), hasher: KeyHasher::default(), types: PhantomData }
+        let open = move |_: &mut Declare| KeyBy {
+            f: f.clone(),
+            hasher: KeyHasher::default(),
+            types: PhantomData,
         };
         let keyed = self.operator(Step::unnamed("key_by"), open);
         KeyedStream { records: keyed.partitioned(Partitioning::Hash) }
@@ -101,11 +103,9 @@ mod tests {
         let keyed = Sketch::new().stream::<u64>().key_by(|n| n % 3);
         assert_eq!(keyed.records.partitioning, Partitioning::Hash);
         let mut operator = open_of(&keyed.records)(KeyGroupRange::all(KEY_GROUPS), true).operator;
-        let env = OperatorEnv {
-            metrics: Arc::default(),
-            clock: Arc::new(ManualClock::default()),
-        };
-        let batch = Batch { items: vec![7_u64, 5], timestamps: vec![at(1), at(2)], ..Batch::default() };
+        let env = OperatorEnv { metrics: Arc::default(), clock: Arc::new(ManualClock::default()) };
+        let batch =
+            Batch { items: vec![7_u64, 5], timestamps: vec![at(1), at(2)], ..Batch::default() };
         operator.process(AnyBatch::new(batch), &env).expect("processes");
         let (_, batch) = operator.take_output().remove(0);
         let batch = batch.into_typed::<(u64, u64)>().expect("pairs");

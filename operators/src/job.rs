@@ -81,7 +81,8 @@ fn culprit<S: DeserializeOwned>(mut settings: Value, error: &str) -> Option<Stri
     let mut names: Vec<String> = Vec::new();
     loop {
         let inner = names.iter().try_fold(&mut settings, |inner, name| inner.get_mut(name));
-        let keys: Vec<String> = inner?.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
+        let keys: Vec<String> =
+            inner?.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
         let gone = |key: &String| {
             let mut without = settings.clone();
             let inner = names.iter().try_fold(&mut without, |inner, name| inner.get_mut(name));

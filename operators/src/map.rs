@@ -1,7 +1,7 @@
 //! The steps without state: `map`, `try_map`, `filter`, `filter_map`, `flat_map`, `inspect`.
 //!
-//! Each takes a whole batch a call; the closure is inlined into the loop over its records and shared
-//! by all subtasks. Timestamps and origins go with the record.
+//! Each takes a whole batch a call; the closure is inlined into the loop over its records and
+//! shared by all subtasks. Timestamps and origins go with the record.
 
 use riverrun_engine::Result;
 use riverrun_engine::data::Data;
@@ -39,8 +39,7 @@ impl<T: Data> Stream<T> {
 
     /// Keeps the items that `keep` says yes to.
     #[track_caller]
-    pub fn filter(self, keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Stream<T>
-    {
+    pub fn filter(self, keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Stream<T> {
         self.each_batch(Step::unnamed("filter"), move |mut batch, ctx| {
             retain(&mut batch, &keep);
             ctx.emit_batch(batch);
@@ -84,8 +83,7 @@ impl<T: Data> Stream<T> {
 
     /// Looks at each item as it passes. After a crash an item may pass again.
     #[track_caller]
-    pub fn inspect(self, f: impl Fn(&T) + Send + Sync + 'static) -> Stream<T>
-    {
+    pub fn inspect(self, f: impl Fn(&T) + Send + Sync + 'static) -> Stream<T> {
         self.each_batch(Step::unnamed("inspect"), move |batch, ctx| {
             batch.items.iter().for_each(&f);
             ctx.emit_batch(batch);

@@ -17,8 +17,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// Combines each item with what the items of its key before it were combined to, and emits the
     /// new result with the record's timestamp. The first item of a key is its own result.
     #[track_caller]
-    pub fn reduce(self, uid: &str, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> Stream<T>
-    {
+    pub fn reduce(self, uid: &str, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> Stream<T> {
         let f = Arc::new(f);
         self.operator(Step::named("reduce", uid), move |op: &mut Declare<K>| Reduce {
             reduced: op.table("reduced", StateKind::Value, Rmp),

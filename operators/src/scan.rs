@@ -17,7 +17,11 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// Each item steps the state of its key, which begins as the default, and becomes what `f`
     /// returns, with the record's timestamp.
     #[track_caller]
-    pub fn scan<S, U>(self, uid: &str, f: impl Fn(&mut S, T) -> U + Send + Sync + 'static) -> Stream<U>
+    pub fn scan<S, U>(
+        self,
+        uid: &str,
+        f: impl Fn(&mut S, T) -> U + Send + Sync + 'static,
+    ) -> Stream<U>
     where
         S: Data + Default,
         U: Data,
@@ -33,7 +37,11 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// As [`KeyedStream::scan`], for an `f` that returns any number of results: an `Option`, a
     /// `Vec`, an iterator.
     #[track_caller]
-    pub fn flat_scan<S, I>(self, uid: &str, f: impl Fn(&mut S, T) -> I + Send + Sync + 'static) -> Stream<I::Item>
+    pub fn flat_scan<S, I>(
+        self,
+        uid: &str,
+        f: impl Fn(&mut S, T) -> I + Send + Sync + 'static,
+    ) -> Stream<I::Item>
     where
         S: Data + Default,
         I: IntoIterator + 'static,
@@ -64,9 +72,8 @@ where
     fn process(&mut self, batch: Batch<(K, T)>, ctx: &mut OperatorContext<'_, U>) -> Result<()> {
         let table = ctx.state.get_mut(self.states);
         let Batch { items, timestamps, hashes, origins } = batch;
-        let step = |((key, item), hash)| {
-            (self.f)(table.or_insert_with(hash, &key, S::default), item)
-        };
+        let step =
+            |((key, item), hash)| (self.f)(table.or_insert_with(hash, &key, S::default), item);
         let items = items.into_iter().zip(hashes).map(step).collect();
         ctx.emit_batch(Batch { items, timestamps, hashes: Vec::new(), origins });
         Ok(())
@@ -137,7 +144,7 @@ mod tests {
         let keyed = Sketch::new().stream::<i64>().key_by(|_| 0_u8);
         let every_second = |n: &mut u64, item: i64| {
             *n += 1;
-            (*n % 2 == 0).then_some(item)
+            n.is_multiple_of(2).then_some(item)
         };
         let mut harness = OperatorHarness::open(&open_of(&keyed.flat_scan("second", every_second)));
         let records = (0..5_i64).map(|n| (7_u8, n, at(n)));

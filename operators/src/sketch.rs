@@ -7,9 +7,7 @@ use riverrun_engine::data::{Data, Key};
 use riverrun_engine::element::Batch;
 use riverrun_engine::graph::{Graph, NodeKind, OpenOperator};
 use riverrun_engine::key::KeyHasher;
-use riverrun_engine::source::{
-    EventClock, Progress, Source, SourceReader, Split, SplitIndex,
-};
+use riverrun_engine::source::{EventClock, Progress, Source, SourceReader, Split, SplitIndex};
 use riverrun_engine::testing::OperatorHarness;
 use riverrun_engine::time::Timestamp;
 use riverrun_engine::watermark::Watermarks;

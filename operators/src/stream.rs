@@ -21,7 +21,7 @@ use crate::job::{Input, SharedGraph, Step};
 
 /// Records of type `T` on their way from one step to the next.
 ///
-/// A stream names its item and nothing else, so a helper of your own is
+/// A stream names its item and nothing else, so a step of your own is written as
 /// `fn enrich(transactions: Stream<Transaction>) -> Stream<Rich>`. A clone is read beside the
 /// original: both readers get every record.
 #[must_use = "a stream goes nowhere: end it with `.sink(\"name\", ..)`"]
@@ -72,7 +72,8 @@ impl<T> Stream<T> {
     /// How many copies of the step just written run side by side, 1 to the number of key groups;
     /// otherwise as many as the job has.
     pub fn parallelism(self, n: u32) -> Self {
-        let exchanged = matches!(self.partitioning, Partitioning::Rebalance | Partitioning::Broadcast);
+        let exchanged =
+            matches!(self.partitioning, Partitioning::Rebalance | Partitioning::Broadcast);
         let name = self.partitioning;
         self.graph.change(self.node, |node| {
             node.parallelism = Some(n);

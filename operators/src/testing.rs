@@ -257,7 +257,7 @@ impl<P: ProcessFunction> Harness<P> {
         &self.metrics
     }
 
-    /// How many entries the state `name` holds, over all keys: `0` says that nothing is left behind.
+    /// How many entries the state `name` holds, over all keys: 0 when nothing is left behind.
     ///
     /// # Panics
     /// When there is no such state.

@@ -9,11 +9,16 @@ use crate::keyed::KeyedStream;
 use crate::stream::Stream;
 
 impl<T: Data> Stream<T> {
-    /// An operator of your own, over batches and time. `open` declares its state and makes it; it is
-    /// called for every subtask, and dry by `check`. State is kept by key group; a stream without
-    /// keys has the key `()`, which one subtask owns: see [`KeyedStream::transform`] for keyed state.
+    /// An operator of your own, over batches and time. `open` declares its state and makes it; it
+    /// is called for every subtask, and dry by `check`. State is kept by key group; a stream
+    /// without keys has the key `()`, which one subtask owns: for keyed state see
+    /// [`KeyedStream::transform`].
     #[track_caller]
-    pub fn transform<Op>(self, uid: &str, open: impl Fn(&mut Declare) -> Op + Send + Sync + 'static) -> Stream<Op::Out>
+    pub fn transform<Op>(
+        self,
+        uid: &str,
+        open: impl Fn(&mut Declare) -> Op + Send + Sync + 'static,
+    ) -> Stream<Op::Out>
     where
         Op: Operator<In = T>,
     {
@@ -24,7 +29,11 @@ impl<T: Data> Stream<T> {
 impl<K: Key, T: Data> KeyedStream<K, T> {
     /// An operator of your own over batches of `(key, item)`, whose `hashes` are those of the keys.
     #[track_caller]
-    pub fn transform<Op>(self, uid: &str, open: impl Fn(&mut Declare<K>) -> Op + Send + Sync + 'static) -> Stream<Op::Out>
+    pub fn transform<Op>(
+        self,
+        uid: &str,
+        open: impl Fn(&mut Declare<K>) -> Op + Send + Sync + 'static,
+    ) -> Stream<Op::Out>
     where
         Op: Operator<In = (K, T)>,
     {
@@ -71,7 +80,7 @@ mod tests {
         let keyed = Sketch::new().stream::<String>().key_by(|text| text.len() as u64);
         let open = |op: &mut Declare<u64>| Count(op.table("count", StateKind::Value, Rmp));
         let mut harness = harness_of(&keyed.transform("count", open));
-        let record = |key| (key, String::new(), at(0));
+        let record = |key: u64| (key, String::new(), at(0));
         harness.process(keyed_batch([record(1), record(2), record(1)])).expect("processes");
         let counts: Vec<u64> = harness.take().into_iter().map(|(count, _)| count).collect();
         assert_eq!(counts, [1, 1, 2]);

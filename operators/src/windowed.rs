@@ -107,6 +107,11 @@ mod tests {
         keyed_batch(moments.iter().map(|at| (7_u64, 1_i64, *at)))
     }
 
+    fn row<V>(start: i64, end: i64, value: V) -> (Windowed<u64, V>, Timestamp) {
+        let window = Window::new(at(start), at(end));
+        (Windowed { key: 7, window, value }, at(end) - millis(1))
+    }
+
     #[test]
     fn each_kind_of_window_runs_as_written() {
         let sketch = Sketch::new();
@@ -122,10 +127,6 @@ mod tests {
             harness.process(records(&[at(1), at(4), at(8)])).expect("takes records");
             harness.watermark(Timestamp::MAX).expect("fires");
         }
-        let row = |start, end, value| {
-            let window = Window::new(at(start), at(end));
-            (Windowed { key: 7_u64, window, value }, at(end) - millis(1))
-        };
         assert_eq!(sliding.take(), [row(-10, 10, Count(3)), row(0, 20, Count(3))]);
         assert_eq!(session.take(), [row(1, 13, Count(3))]);
         assert_eq!(tumbling.take(), [row(-7, 3, 1_i64), row(3, 13, 2)]);

@@ -209,8 +209,9 @@ async fn attempts(
         };
         let progressed = status.checkpoints().0 > committed;
         if progressed {
-            // From here on the newest checkpoint is this run's own, and holds what was decided.
-            options = RunOptions { from: Begin::Newest, ..options };
+            // From here on the newest checkpoint is this run's own, and holds what was decided:
+            // what the user gave up is gone from it, and must not be given up again.
+            options = RunOptions { from: Begin::Newest, ..RunOptions::default() };
         }
         let text = failures.add(end, progressed);
         status.attempt_failed(text.clone());

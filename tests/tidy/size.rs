@@ -55,7 +55,9 @@ pub(crate) fn lines(file: &File) -> Vec<Finding> {
 
 /// Functions that do not fit a screen. Tests may be long: they are tables.
 pub(crate) fn functions(file: &File) -> Vec<Finding> {
-    let only_tests = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
+    let only_tests = file.path.contains("/tests/")
+        || file.path.ends_with("/tests.rs")
+        || file.path.ends_with("_tests.rs");
     let ours = file.is_source() || matches!(file.member(), "examples" | "benches");
     if !ours || only_tests {
         return Vec::new();

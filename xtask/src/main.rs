@@ -1,2 +1,50 @@
-//! The developer's commands.
-fn main() {}
+//! The developer's commands, each one word after `cargo xtask`. They say what they do at each step
+//! and how long it took; a failure says what to do next.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to a developer")]
+#![allow(clippy::disallowed_methods, reason = "it is no part of a job, so it needs no doors")]
+
+mod bench;
+mod cargo;
+mod demo;
+mod say;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The developer's commands of Riverrun.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch card fraud being found while the job is killed, and see the result proved exact.
+    Demo(demo::Options),
+    /// Everything a change must pass: format, lints, house rules, all tests, documentation.
+    Test(test::Options),
+    /// Whole jobs beside a single-threaded oracle; `bench kernels` for the small ones.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

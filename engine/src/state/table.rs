@@ -2,8 +2,8 @@
 //! since the last snapshot.
 //!
 //! Called by the state handles and the windowed operators. Invariants: an entry is listed at most
-//! once between two snapshots (`listed_at` is the number of the snapshot it will go into); a key
-//! that is listed and absent was removed.
+//! once between two snapshots (`listed_at` is the number of the snapshot it will go into), and again
+//! only when it was removed meanwhile; a key that is listed and absent was removed.
 
 use hashbrown::HashTable;
 
@@ -23,6 +23,8 @@ struct Slot<K, V> {
 struct Group<K, V> {
     slots: HashTable<Slot<K, V>>,
     listed: Vec<(KeyHash, K)>,
+    /// Removals since the list was last free of doubles.
+    removed: usize,
 }
 
 /// The values of one state by key, for the key groups of one subtask.
@@ -37,7 +39,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// An empty table for the keys of `range`; lists changes when `tracked`.
     #[must_use]
     pub fn new(range: KeyGroupRange, tracked: bool) -> Self {
-        let group = || Group { slots: HashTable::new(), listed: Vec::new() };
+        let group = || Group { slots: HashTable::new(), listed: Vec::new(), removed: 0 };
         Table {
             range,
             groups: (0..range.len()).map(|_| group()).collect(),
@@ -57,7 +59,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
         let snapshot = self.snapshot;
-        let Group { slots, listed } = &mut self.groups[self.range.position(hash)];
+        let Group { slots, listed, .. } = &mut self.groups[self.range.position(hash)];
         let slot = slots.find_mut(hash.0, |slot| slot.key == *key)?;
         if slot.listed_at != snapshot {
             slot.listed_at = snapshot;
@@ -70,13 +72,19 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     #[inline]
     pub fn or_insert_with(&mut self, hash: KeyHash, key: &K, new: impl FnOnce() -> V) -> &mut V {
         let snapshot = self.snapshot;
-        let Group { slots, listed } = &mut self.groups[self.range.position(hash)];
+        let Group { slots, listed, removed } = &mut self.groups[self.range.position(hash)];
         let found = slots.entry(hash.0, |slot| slot.key == *key, |slot| slot.hash.0);
         let slot = match found {
             hashbrown::hash_table::Entry::Occupied(slot) => slot.into_mut(),
-            hashbrown::hash_table::Entry::Vacant(vacant) => vacant
-                .insert(Slot { hash, key: key.clone(), value: new(), listed_at: 0 })
-                .into_mut(),
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                if *removed > 64 && *removed > listed.len() / 2 {
+                    // Removed and set again, again and again: listed once is enough.
+                    listed.sort_unstable_by_key(|(hash, _)| *hash);
+                    listed.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
+                    *removed = 0;
+                }
+                vacant.insert(Slot { hash, key: key.clone(), value: new(), listed_at: 0 }).into_mut()
+            }
         };
         if slot.listed_at != snapshot {
             slot.listed_at = snapshot;
@@ -103,9 +111,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Removes a key.
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
         let snapshot = self.snapshot;
-        let Group { slots, listed } = &mut self.groups[self.range.position(hash)];
+        let Group { slots, listed, removed } = &mut self.groups[self.range.position(hash)];
         let found = slots.find_entry(hash.0, |slot| slot.key == *key).ok()?;
         let (slot, _) = found.remove();
+        *removed += 1;
         if slot.listed_at != snapshot {
             listed.push((hash, slot.key));
         }
@@ -189,6 +198,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 }
             }
             group.listed.clear();
+            group.removed = 0;
         }
         if self.snapshot > 0 {
             self.snapshot = self.snapshot.wrapping_add(1).max(1);

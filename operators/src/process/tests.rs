@@ -136,7 +136,10 @@ proptest! {
 }
 
 fn env() -> OperatorEnv {
-    OperatorEnv { metrics: std::sync::Arc::default(), clock: std::sync::Arc::new(ManualClock::default()) }
+    OperatorEnv {
+        metrics: std::sync::Arc::default(),
+        clock: std::sync::Arc::new(ManualClock::default()),
+    }
 }
 
 fn fired(operator: &mut dyn ErasedOperator) -> Vec<(u8, Timestamp)> {
@@ -174,7 +177,7 @@ fn timers_follow_their_key_groups_to_three_subtasks() {
 fn many_timers_fire_in_slices_and_are_counted() {
     let (open, env) = (open_bell(), env());
     let mut operator = open(KeyGroupRange::all(KEY_GROUPS), true).operator;
-    let orders = (0..2500_i64).map(|n| (1, Order::Set(Timestamp::from_millis(n)), at(0)));
+    let orders = (0..2500_i64).map(|n| (1_u8, Order::Set(Timestamp::from_millis(n)), at(0)));
     operator.process(AnyBatch::new(keyed_batch(orders)), &env).expect("processes");
     let mut slices = Vec::new();
     loop {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not aggregate `{T}`",
     label = "not an aggregate of `{T}`",
-    note = "write `impl Aggregate<{T}> for {Self}` with `add` and `merge`; `{Self}` must also derive \
-            `Clone, Default, Serialize, Deserialize`"
+    note = "write `impl Aggregate<{T}> for {Self}` with `add` and `merge`; `{Self}` must also \
+            derive `Clone, Default, Serialize, Deserialize`"
 )]
 pub trait Aggregate<T>: Data + Default {
     /// Takes one record.

@@ -5,7 +5,7 @@
 //! fire is found from the first slice that holds records.
 
 use riverrun_engine::operator::Firing;
-use riverrun_engine::time::{Timestamp, Window};
+use riverrun_engine::time::Timestamp;
 
 use super::slices::{Grid, is_over};
 
@@ -24,12 +24,13 @@ pub(super) struct Cursor {
 impl Cursor {
     /// Everything due at `watermark` has fired.
     pub(super) fn at(watermark: Timestamp) -> Self {
-        Cursor { fired: i128::from(watermark.as_millis()), group: 0 }
+        Cursor { fired: due_at(watermark), group: 0 }
     }
 
     /// Fires windows that are over, in the order of their ends, until there is none or enough was
     /// emitted. `starts` are those of the slices, `next` finds the end of the first window after
-    /// (a slice's start, what has fired), and `emit` tells how many results it emitted.
+    /// (a slice's start, what has fired), and `emit` the window with this end for one key group: it
+    /// tells how many results that were.
     pub(super) fn fire(
         &mut self,
         grid: Grid,
@@ -37,7 +38,7 @@ impl Cursor {
         watermark: Timestamp,
         starts: impl Iterator<Item = Timestamp>,
         next: impl Fn(Timestamp, i128) -> i128,
-        mut emit: impl FnMut(Window, usize) -> usize,
+        mut emit: impl FnMut(i128, usize) -> usize,
     ) -> Firing {
         let mut starts = starts.peekable();
         let mut emitted = 0;
@@ -45,15 +46,14 @@ impl Cursor {
             while starts.next_if(|start| grid.last_end(*start) <= self.fired).is_some() {}
             let end = starts.peek().map(|start| next(*start, self.fired));
             let Some(end) = end.filter(|end| is_over(*end, watermark)) else {
-                self.fired = self.fired.max(i128::from(watermark.as_millis()));
+                self.fired = self.fired.max(due_at(watermark));
                 return Firing::Done;
             };
-            let window = grid.window(end);
             while self.group < groups {
                 if emitted >= RESULTS_PER_CALL {
                     return Firing::More;
                 }
-                emitted += emit(window, self.group);
+                emitted += emit(end, self.group);
                 self.group += 1;
             }
             (self.fired, self.group) = (end, 0);
@@ -63,5 +63,13 @@ impl Cursor {
     /// No slice before this moment is needed any more.
     pub(super) fn needed_from(&self, grid: Grid) -> Timestamp {
         grid.needed_from(self.fired)
+    }
+}
+
+/// The last end that is over at `watermark`: at the end of time, every one.
+fn due_at(watermark: Timestamp) -> i128 {
+    match watermark {
+        Timestamp::MAX => i128::MAX / 2,
+        before => i128::from(before.as_millis()),
     }
 }

@@ -1,8 +1,8 @@
 //! The fold over tumbling and sliding windows: a closure instead of an aggregate.
 //!
 //! A fold cannot merge, so overlapping windows cannot share slices: every window keeps an
-//! accumulator of its own, and a record updates (and is cloned for) each of its size / step windows.
-//! `aggregate` does one update; on tumbling windows both cost the same.
+//! accumulator of its own, and a record updates (and is cloned for) each of its size / step
+//! windows. `aggregate` does one update; on tumbling windows both cost the same.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use riverrun_engine::data::{Data, Key};
 use riverrun_engine::element::Batch;
 use riverrun_engine::operator::{Firing, Operator, OperatorContext};
 use riverrun_engine::state::{Declare, SliceTable, Slot, StateStore};
-use riverrun_engine::time::{Timestamp, Window};
+use riverrun_engine::time::Timestamp;
 
 use super::Windowed;
 use super::cursor::Cursor;
@@ -89,7 +89,8 @@ where
         let windows = ctx.state.get(self.windows);
         let output = &mut *ctx.output;
         let next = |start, _fired| grid.last_end(start);
-        let emit = |window: Window, group| {
+        let emit = |end, group| {
+            let window = grid.window(end);
             let table = windows.slice(window.start);
             table.map_or(0, |table| emit_table(table, window, group, output))
         };

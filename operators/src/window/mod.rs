@@ -1,8 +1,9 @@
 //! Windows: which records belong together in event time, and what is kept of them.
 //!
-//! An [`assigner`] is what the user writes; it becomes a [`slices::Grid`] or a gap. [`operator`] runs
-//! the grid with an [`aggregate`], [`fold`] with a closure, [`session`] runs the gap. All three fire
-//! by the watermark, in parts, and share [`late`]. Joined to the language in `windowed.rs`.
+//! An [`assigner`] is what the user writes; it becomes a [`slices::Grid`] or a gap. [`operator`]
+//! runs the grid with an [`aggregate`], [`fold`] with a closure, [`session`] runs the gap. All
+//! three fire by the watermark, in parts, and share [`late`]. Joined to the language in
+//! `windowed.rs`.
 //!
 //! Invariants: a window fires once, when the watermark has reached its end; its results bear the
 //! last moment inside, `window.end - 1 ms`, so they are on time for a window of the same bounds
@@ -23,8 +24,8 @@ use riverrun_engine::time::{Timestamp, Window, millis};
 use serde::{Deserialize, Serialize};
 
 pub use aggregate::{Aggregate, Count};
-pub use assigner::{FoldableAssigner, Session, Sliding, SlidingEvery, Tumbling, WindowAssigner};
 pub(crate) use assigner::Shape;
+pub use assigner::{FoldableAssigner, Session, Sliding, SlidingEvery, Tumbling, WindowAssigner};
 pub(crate) use fold::FoldOperator;
 pub(crate) use late::Late;
 pub(crate) use operator::SlicedOperator;
@@ -46,12 +47,7 @@ pub struct Windowed<K, V> {
 
 /// Emits one result at the last moment of its window.
 #[inline]
-fn emit<K: Data, V: Data>(
-    output: &mut Output<Windowed<K, V>>,
-    key: K,
-    window: Window,
-    value: V,
-) {
+fn emit<K: Data, V: Data>(output: &mut Output<Windowed<K, V>>, key: K, window: Window, value: V) {
     output.emit(Windowed { key, window, value }, last_moment(window));
 }
 

@@ -75,7 +75,8 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
             at += run.len;
             let items = &items[records.clone()];
             if is_over(run.last_end, watermark) {
-                let late = items.iter().map(|(_, item)| item).zip(timestamps[records].iter().copied());
+                let late =
+                    items.iter().map(|(_, item)| item).zip(timestamps[records].iter().copied());
                 self.late.take(late, ctx.output, ctx.metrics);
                 continue;
             }
@@ -91,9 +92,17 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
         let (grid, watermark) = (self.grid, ctx.watermark());
         let groups = ctx.state.range().len();
         let slices = ctx.state.get(self.slices);
-        let next = |start: Timestamp, fired: i128| grid.end_after(fired.max(start.as_millis().into()));
+        let next =
+            |start: Timestamp, fired: i128| grid.end_after(fired.max(start.as_millis().into()));
         let (merged, output) = (&mut self.merged, &mut *ctx.output);
-        let emit = |window: Window, group| emit_group::<K, T, A>(slices, window, group, merged, output);
+        let emit = |end, group| {
+            let window = grid.window(end);
+            // No half-open range holds the slice that begins at the last moment of all.
+            let last = Grid::holds_last_moment(end).then_some(Timestamp::MAX);
+            let last = last.and_then(|start| slices.slice(start));
+            let tables = slices.between(window.start, window.end).chain(last);
+            emit_group::<K, T, A>(tables, window, group, merged, output)
+        };
         let firing = self.cursor.fire(grid, groups, watermark, slices.starts(), next, emit);
         drop_fired(ctx.state.get_mut(self.slices), self.cursor.needed_from(grid));
         Ok(firing)
@@ -106,16 +115,13 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
 }
 
 /// Emits the results of one window for the keys of one key group; returns how many.
-fn emit_group<K: Key, T, A: Aggregate<T>>(
-    slices: &SliceTable<K, A>,
+fn emit_group<'a, K: Key, T, A: Aggregate<T>>(
+    mut tables: impl Iterator<Item = &'a Table<K, A>>,
     window: Window,
     group: usize,
     merged: &mut HashTable<Merged<K, A>>,
     output: &mut Output<Windowed<K, A>>,
 ) -> usize {
-    // The slice that begins at the last moment of all lies in a window that cannot end after it.
-    let last = slices.slice(Timestamp::MAX).filter(|_| window.end == Timestamp::MAX);
-    let mut tables = slices.between(window.start, window.end).chain(last);
     let (first, second) = (tables.next(), tables.next());
     if let (Some(only), None) = (first, second) {
         return emit_table(only, window, group, output);
@@ -146,10 +152,7 @@ pub(super) fn emit_table<K: Key, V: Data>(
 }
 
 /// Drops the slices before `needed_from`; asks first, because that happens at every watermark.
-pub(super) fn drop_fired<K: Key, V: Data>(
-    slices: &mut SliceTable<K, V>,
-    needed_from: Timestamp,
-) {
+pub(super) fn drop_fired<K: Key, V: Data>(slices: &mut SliceTable<K, V>, needed_from: Timestamp) {
     if slices.starts().next().is_some_and(|start| start < needed_from) {
         slices.drop_before(needed_from);
     }

@@ -1,9 +1,9 @@
 //! The session operator: windows made by the records, which grow and fuse.
 //!
-//! A record at `t` is a session `[t, t + gap)`; sessions of a key that overlap or touch are one. Per
-//! key a small sorted list of open sessions is kept, and for each session one timer. A timer is set
-//! at the session's end when it begins, and again only when it fires and the end has moved since:
-//! a record that lengthens a session costs one look-up and no timer.
+//! A record at `t` is a session `[t, t + gap)`; sessions of a key that overlap or touch are one.
+//! Per key a small sorted list of open sessions is kept, and for each session one timer. A timer is
+//! set at the session's end when it begins, and again only when it fires and the end has moved
+//! since: a record that lengthens a session costs one look-up and no timer.
 //!
 //! A record is late when it touches no open session and its own would be over. Invariants: between
 //! two calls every session ends after the watermark; a key's sessions neither overlap nor touch; no

@@ -107,6 +107,12 @@ impl Grid {
         Window::new(saturate(end - i128::from(self.size)), saturate(end))
     }
 
+    /// Whether the window that ends at `end` holds the last moment of all. Only this tells it from
+    /// the window before it: both end at `Timestamp::MAX` once saturated.
+    pub(super) fn holds_last_moment(end: i128) -> bool {
+        end > i128::from(i64::MAX)
+    }
+
     /// Where the first window begins that ends after `fired`: no slice before it is needed.
     pub(super) fn needed_from(&self, fired: i128) -> Timestamp {
         saturate(self.end_after(fired) - i128::from(self.size))

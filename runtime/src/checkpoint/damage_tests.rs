@@ -1,4 +1,5 @@
-//! Every file of a checkpoint, damaged in every way: refused, by name, before anything begins (P8, P9).
+//! Every file of a checkpoint, damaged in every way: refused, by name, before anything begins (P8,
+//! P9).
 
 #![allow(clippy::disallowed_methods, reason = "tests have folders of their own")]
 

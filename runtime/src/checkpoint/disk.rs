@@ -1,8 +1,8 @@
-//! The door to the local disk for everything around checkpoints that `object_store` does not do: the
-//! folder itself, its lock, and what writes that died left behind.
+//! The door to the local disk for everything around checkpoints that `object_store` does not do:
+//! the folder itself, its lock, and what writes that died left behind.
 //!
-//! Called by [`super::location`] and [`super::lock`]. Invariant: what is created here is on disk, with
-//! its folder's entry, when the call returns.
+//! Called by [`super::location`] and [`super::lock`]. Invariant: what is created here is on disk,
+//! with its folder's entry, when the call returns.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
@@ -78,8 +78,8 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes from `folder` what writes that were killed left there: `object_store` writes `NAME` first
-/// as `NAME#1` and does not list such names. Returns the names.
+/// Removes from `folder` what writes that were killed left there: `object_store` writes `NAME`
+/// first as `NAME#1` and does not list such names. Returns the names.
 pub(super) fn remove_staged(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,5 +1,5 @@
-//! What can go wrong with a checkpoint's files: RR0201 to RR0219. Each error names the file and says
-//! what to do.
+//! What can go wrong with a checkpoint's files: RR0201 to RR0219. Each error names the file and
+//! says what to do.
 //!
 //! Returned by [`super::CheckpointStore`]; a caller that writes manifests asks
 //! [`StoreError::in_doubt`], everybody else only shows them.
@@ -118,7 +118,7 @@ pub enum StoreError {
         /// The store.
         path: String,
         /// Why.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// A file could not be written.
     #[error("RR0206: file '{file}' in '{path}' cannot be written: {source}; {hint}")]
@@ -128,7 +128,7 @@ pub enum StoreError {
         /// The store.
         path: String,
         /// Why.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
         /// What to do.
         hint: &'static str,
     },
@@ -156,8 +156,9 @@ pub enum StoreError {
     },
     /// A write of a manifest of which nobody knows whether it arrived.
     #[error(
-        "RR0209: whether checkpoint {checkpoint} is complete in '{path}' is not known, its manifest \
-         could not be written for certain: {source}; this attempt ends, the next one finds out"
+        "RR0209: whether checkpoint {checkpoint} is complete in '{path}' is not known, its \
+         manifest could not be written for certain: {source}; this attempt ends, the next one \
+         finds out"
     )]
     InDoubt {
         /// The number.
@@ -165,7 +166,7 @@ pub enum StoreError {
         /// The store.
         path: String,
         /// Why.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// A checkpoint of another job.
     #[error(
@@ -215,7 +216,7 @@ pub enum StoreError {
         /// The store.
         path: String,
         /// Why.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Called by the run (acquires) and the command line (finds the control port). The lock is the
 //! operating system's, on the file `LOCK`: it ends with its process, however that ends. `LOCK.info`
-//! says who holds it; alone it means nothing. `LOCK` itself is never removed: who removes a lock file
-//! may remove another's.
+//! says who holds it; alone it means nothing. `LOCK` itself is never removed: who removes a lock
+//! file may remove another's.
 //!
-//! `memory://` is locked within its process. `s3://` is not locked: two runs on one prefix are found
-//! when the second writes a manifest ([`super::StoreError::Exists`]), and by the deciding participant,
-//! which fences the older one; until then, start one run at a time.
+//! `memory://` is locked within its process. `s3://` is not locked: two runs on one prefix are
+//! found when the second writes a manifest ([`super::StoreError::Exists`]), and by the deciding
+//! participant, which fences the older one; until then, start one run at a time.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -24,7 +24,8 @@ use super::disk;
 use super::error::StoreError;
 use super::location::Location;
 
-/// How often a lock that is held is tried again: a reader of [`LockInfo::read`] holds it for a moment.
+/// How often a lock that is held is tried again: a reader of [`LockInfo::read`] holds it for a
+/// moment.
 const TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
@@ -161,8 +162,8 @@ impl StoreLock {
 impl Drop for StoreLock {
     fn drop(&mut self) {
         match &self.held {
-            // While the lock is still held: nobody else's can be there. A failure leaves a text that
-            // means nothing without the lock.
+            // While the lock is still held: nobody else's can be there. A failure leaves a text
+            // that means nothing without the lock.
             Held::Folder { folder, .. } => drop(disk::remove(&info_file(folder))),
             Held::Memory(name) => drop(memory(|held| held.remove(name))),
             Held::Remote => {}
@@ -267,8 +268,8 @@ mod tests {
         second_is_refused("memory://lock-test");
     }
 
+    /// Does nothing, unless it is the process that the next test kills.
     #[test]
-    #[ignore = "the process that `a_killed_run_leaves_the_way_free` kills"]
     fn hold() {
         let Ok(folder) = std::env::var(FOLDER) else { return };
         let _lock = StoreLock::acquire(&folder, &info(std::process::id())).expect("free");
@@ -280,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().to_str().expect("text");
         let mut child = std::process::Command::new(std::env::current_exe().expect("this test"))
-            .args(["--ignored", "--exact", "checkpoint::lock::tests::hold"])
+            .args(["--exact", "checkpoint::lock::tests::hold"])
             .env(FOLDER, path)
             .stdout(std::process::Stdio::null())
             .spawn()

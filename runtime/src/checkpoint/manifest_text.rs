@@ -5,8 +5,8 @@
 //! <body: the manifest as JSON, objects over several lines, arrays on one>\n
 //! ```
 //!
-//! Called by [`super::store`]. Invariant: nothing of the body is interpreted before its checksum was
-//! right, and nothing of the checksum before the version was known.
+//! Called by [`super::store`]. Invariant: nothing of the body is interpreted before its checksum
+//! was right, and nothing of the checksum before the version was known.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! Checkpoints on storage: what a manifest says, where files lie, what may go, where a run begins.
 //!
-//! Called by the coordinator (writes), by the run (begins) and by the command line (reads). The files
-//! of a store, all created once and never overwritten:
+//! Called by the coordinator (writes), by the run (begins) and by the command line (reads). The
+//! files of a store, all created once and never overwritten:
 //!
 //! ```text
 //! checkpoints/<20 digits>.manifest              the list that makes a checkpoint whole
@@ -17,9 +17,11 @@
 //! 4. The deciding participant commits (none: step 3 was the decision).
 //! 5. [`CheckpointStore::retain`]: older manifests go first, then what no manifest names any more.
 //!
-//! A crash before 3 leaves an orphan, which [`CheckpointStore::remove_orphans`] takes away at the next
-//! start; a crash after 3 leaves a complete checkpoint, and at worst files that a later step 5 removes.
+//! A crash before 3 leaves an orphan, which [`CheckpointStore::remove_orphans`] takes away at the
+//! next start; a crash after 3 leaves a complete checkpoint, and at worst files that a later step 5
+//! removes.
 
+pub mod choose;
 mod disk;
 pub mod error;
 pub mod inspect;
@@ -45,12 +47,13 @@ mod store_tests;
 #[cfg(test)]
 mod testing;
 
+pub use choose::{Choice, Decided, RestoreError};
 pub use error::{Damage, StoreError};
 pub use inspect::InspectReport;
 pub use lock::{LockError, LockInfo, StoreLock};
 pub use manifest::{Manifest, OperatorEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};
-pub use restore::{Begin, Choice, Decided, RestoreError, RestoredState, Start};
+pub use restore::{Begin, RestoredState, Start};
 pub use segment::{SectionRef, Segment, SegmentError, SegmentWriter};
 pub use store::{CheckpointStore, Removed};
 pub use verify::{FileReport, VerifyReport};

@@ -1,4 +1,5 @@
-//! The names of a store's files, both ways. Decimal with twenty digits, so that names sort as numbers.
+//! The names of a store's files, both ways. Decimal with twenty digits, so that names sort as
+//! numbers.
 //!
 //! Invariant: a name that does not parse back to itself is not ours and is left alone.
 

@@ -1,7 +1,8 @@
 //! One checkpoint in flight: facts in, decision out, no I/O.
 //!
-//! Called by the coordinator between trigger and manifest. Invariants: complete only with exactly one
-//! part of every expected subtask; `Complete` or `Failed` is told once, afterwards nothing changes.
+//! Called by the coordinator between trigger and manifest. Invariants: complete only with exactly
+//! one part of every expected subtask; `Complete` or `Failed` is told once, afterwards nothing
+//! changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

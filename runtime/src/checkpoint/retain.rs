@@ -2,9 +2,9 @@
 //!
 //! Rules:
 //!
-//! 1. Savepoints stay.
-//! 2. Of the others the newest `keep` (at least one) up to the committed one stay, and all newer ones:
-//!    after a crash the deciding participant may still name any of them.
+//! 1. Savepoints stay, those that stopped the job too.
+//! 2. Of the others the newest `keep` (at least one) up to the committed one stay, and all newer
+//!    ones: after a crash the deciding participant may still name any of them.
 //! 3. A segment stays as long as a manifest that stays names it: deltas need what they follow.
 //! 4. A segment that no manifest names goes if it is not newer than the newest manifest, or was
 //!    written by another attempt. So one that is being written now is never touched, nor the one of
@@ -62,7 +62,7 @@ pub struct Removal {
 #[must_use]
 pub fn decide(facts: &Facts<'_>) -> Removal {
     let candidates = facts.complete.range(..=facts.committed);
-    let ordinary = candidates.filter(|(_, c)| c.kind != CheckpointKind::Savepoint);
+    let ordinary = candidates.filter(|(_, c)| !c.kind.is_pinned());
     let mut checkpoints: Vec<CheckpointId> =
         ordinary.rev().skip(facts.keep.max(1)).map(|(id, _)| *id).collect();
     checkpoints.reverse();
@@ -122,6 +122,7 @@ mod tests {
         prop_oneof![
             4 => Just(CheckpointKind::Periodic),
             1 => Just(CheckpointKind::Savepoint),
+            1 => Just(CheckpointKind::StopSavepoint),
             1 => Just(CheckpointKind::Stop),
         ]
     }
@@ -149,7 +150,8 @@ mod tests {
             let foreign = "segments/notes.txt".to_owned();
             let files: Vec<_> = all.into_iter().chain([foreign.clone()]).collect();
             let committed = CheckpointId(committed);
-            let facts = Facts { complete: &complete, files: &files, keep, committed, attempt: "a1" };
+            let (complete, files) = (&complete, &files);
+            let facts = Facts { complete, files, keep, committed, attempt: "a1" };
             let removal = decide(&facts);
 
             let kept: BTreeMap<_, _> =
@@ -159,8 +161,8 @@ mod tests {
                     prop_assert!(!removal.files.contains(segment), "{id} needs {segment}");
                 }
             }
-            for (id, one) in &complete {
-                let pinned = one.kind == CheckpointKind::Savepoint || *id > committed;
+            for (id, one) in complete {
+                let pinned = one.kind.is_pinned() || *id > committed;
                 prop_assert!(!pinned || kept.contains_key(id), "{id} was pinned");
             }
             prop_assert!(complete.is_empty() || !kept.is_empty());

@@ -1,7 +1,8 @@
 //! Checkpoints in an S3-compatible bucket. Called by [`super::location`]; keys, region and endpoint
 //! come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT`, ..).
 //!
-//! Invariant: a put of a manifest is conditional (`If-None-Match: *`), which the storage must support.
+//! Invariant: a put of a manifest is conditional (`If-None-Match: *`), which the storage must
+//! support.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Checkpoints in a folder, in memory or in a bucket, behind `object_store`.
 //!
 //! Called by the coordinator, by [`super::restore`] and by the command line. Invariants: a file is
-//! created, never overwritten; what was written is durable when the call returns; a manifest is only
-//! written when everything it names is durable; nothing read is believed before length and checksum
-//! were right.
+//! created, never overwritten; what was written is durable when the call returns; a manifest is
+//! only written when everything it names is durable; nothing read is believed before length and
+//! checksum were right.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,7 +47,8 @@ struct Inner {
     objects: Arc<dyn ObjectStore>,
     path: String,
     medium: Medium,
-    /// What retention must know of each manifest, as they never change: bounded by retention itself.
+    /// What retention must know of each manifest, as they never change: bounded by retention
+    /// itself.
     known: Mutex<BTreeMap<CheckpointId, Complete>>,
 }
 
@@ -127,7 +128,8 @@ impl CheckpointStore {
     }
 
     fn unread(&self, file: &str, source: object_store::Error) -> StoreError {
-        StoreError::Read { file: file.to_owned(), path: self.inner.path.clone(), source }
+        let (file, path) = (file.to_owned(), self.inner.path.clone());
+        StoreError::Read { file, path, source: source.into() }
     }
 
     pub(super) fn damaged(&self, id: CheckpointId, file: &str, damage: Damage) -> StoreError {
@@ -160,8 +162,8 @@ impl CheckpointStore {
     /// Writes the state of `id`: durable when this returns, invisible until a manifest names it.
     ///
     /// # Errors
-    /// A name that is none; a second segment of one attempt for one checkpoint; storage that is full
-    /// or fails. The checkpoint has failed then, what was there before is untouched.
+    /// A name that is none; a second segment of one attempt for one checkpoint; storage that is
+    /// full or fails. The checkpoint has failed then, what was there before is untouched.
     pub async fn write_segment(
         &self,
         id: CheckpointId,
@@ -190,14 +192,15 @@ impl CheckpointStore {
 
     fn unwritten(&self, file: String, source: object_store::Error) -> StoreError {
         let hint = hint(&source);
-        StoreError::Write { file, path: self.inner.path.clone(), source, hint }
+        StoreError::Write { file, path: self.inner.path.clone(), source: source.into(), hint }
     }
 
     /// Makes a checkpoint complete: durable when this returns.
     ///
     /// # Errors
     /// When there is a checkpoint of this number already. When the storage fails: ask
-    /// [`StoreError::in_doubt`]; if so, the attempt must end, otherwise only this checkpoint failed.
+    /// [`StoreError::in_doubt`]; if so, the attempt must end, otherwise only this checkpoint
+    /// failed.
     pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let id = manifest.checkpoint;
         let (file, path) = (names::manifest(id), self.inner.path.clone());
@@ -211,12 +214,12 @@ impl CheckpointStore {
                 Err(StoreError::Exists { checkpoint: id, path })
             }
             Err(source) if self.certainly_absent(&file).await => Err(self.unwritten(file, source)),
-            Err(source) => Err(StoreError::InDoubt { checkpoint: id, path, source }),
+            Err(source) => Err(StoreError::InDoubt { checkpoint: id, path, source: source.into() }),
         }
     }
 
-    /// Whether `file`, after its write failed, does not exist and never will. In a folder the name can
-    /// be there although its fsync failed; a request to a remote storage can still arrive.
+    /// Whether `file`, after its write failed, does not exist and never will. In a folder the name
+    /// can be there although its fsync failed; a request to a remote storage can still arrive.
     async fn certainly_absent(&self, file: &str) -> bool {
         let absent = matches!(self.read(file).await, Ok(None));
         absent && !matches!(self.inner.medium, Medium::Remote)
@@ -268,8 +271,9 @@ impl CheckpointStore {
         None
     }
 
-    /// Removes what is no longer needed: see [`super::retain`]. `committed` is the newest checkpoint
-    /// that the deciding participant has acknowledged (without one, the newest complete).
+    /// Removes what is no longer needed: see [`super::retain`]. `committed` is the newest
+    /// checkpoint that the deciding participant has acknowledged (without one, the newest
+    /// complete).
     ///
     /// # Errors
     /// A manifest that cannot be read: nothing is removed then. A file that cannot be removed: the
@@ -337,7 +341,7 @@ impl CheckpointStore {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => {
                 let (file, path) = (file.to_owned(), self.inner.path.clone());
-                Err(StoreError::Remove { file, path, source })
+                Err(StoreError::Remove { file, path, source: source.into() })
             }
         }
     }

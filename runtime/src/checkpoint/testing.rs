@@ -1,4 +1,5 @@
-//! What the tests of this folder share: a small job's checkpoints, and storage that fails on demand.
+//! What the tests of this folder share: a small job's checkpoints, and storage that fails on
+//! demand.
 
 use std::fmt;
 use std::sync::Arc;

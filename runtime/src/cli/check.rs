@@ -14,6 +14,7 @@ use super::{Context, Exit, out, stored, wait_for};
 use crate::checkpoint::Manifest;
 use crate::config::Config;
 use crate::live::text::moment;
+use crate::plan::parallelisms;
 
 /// Checks the job.
 pub(super) fn check(context: &Context<'_>, args: &CheckArgs) -> Result<Exit, CliError> {
@@ -43,8 +44,9 @@ pub(super) fn describe(job: &str, graph: &Graph, config: &Config) -> String {
         "{job}: parallelism {}, {} key groups, checkpoints in '{}'\n",
         config.parallelism, config.key_groups, config.checkpoint.path
     );
-    for (_, node) in graph.nodes() {
-        let parallelism = node.parallelism.unwrap_or(config.parallelism);
+    let parallelisms = parallelisms(graph, config.parallelism);
+    for (id, node) in graph.nodes() {
+        let parallelism = parallelisms[&id];
         let (step, uid, at) = (node.step, &node.uid, node.at);
         _ = writeln!(text, "\n{step} {uid}  x{parallelism}{}  {at}", bounded(node));
         for old in &node.formerly {
@@ -85,11 +87,8 @@ pub(super) fn against(
     };
     let held: BTreeMap<Uid, Vec<StateSpec>> = manifest.operators.iter().map(states).collect();
     let plan = plan_restore(graph, config.key_groups, &held, dropped).map_err(CliError::Compat)?;
-    let mut text = format!(
-        "\nagainst checkpoint {} of {}:\n",
-        manifest.checkpoint,
-        moment(manifest.created)
-    );
+    let mut text =
+        format!("\nagainst checkpoint {} of {}:\n", manifest.checkpoint, moment(manifest.created));
     for ((uid, state), restored) in &plan {
         let renamed = if *uid == restored.uid { "" } else { " (renamed)" };
         let migrated = if restored.migrate_from.is_some() { ", migrated" } else { "" };

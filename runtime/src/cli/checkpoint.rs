@@ -44,7 +44,11 @@ pub(super) fn checkpoint(context: &Context<'_>, order: &CheckpointOrder) -> Resu
         }
         CheckpointOrder::Verify { checkpoint, json } => {
             let reports = wait_for(verify(&path, checkpoint.as_deref()))?;
-            if *json { out::print_json(&reports)? } else { out::print(&verdicts(&reports))? }
+            if *json {
+                out::print_json(&reports)?
+            } else {
+                out::print(&verdicts(&reports))?
+            }
             let bad = reports.iter().filter(|report| !report.is_good());
             let bad: Vec<String> = bad.map(|report| report.checkpoint.to_string()).collect();
             if !bad.is_empty() {

@@ -30,20 +30,20 @@ pub(super) enum CliError {
     Compat(Vec<CompatError>),
     /// The run.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
     /// The checkpoints.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// The lock.
     #[error(transparent)]
-    Lock(#[from] LockError),
+    Lock(Box<LockError>),
     /// An order to a run.
     #[error(transparent)]
     Control(#[from] ControlError),
     /// Nobody to give an order to.
     #[error(
-        "RR0331: no run holds the checkpoints in '{path}': there is nothing to stop; if the job runs \
-         with another `checkpoint.path` or from another folder, give this command the same"
+        "RR0331: no run holds the checkpoints in '{path}': there is nothing to stop; if the job \
+         runs with another `checkpoint.path` or from another folder, give this command the same"
     )]
     NoRun {
         /// Where it was looked for.
@@ -85,9 +85,36 @@ pub(super) enum CliError {
     /// Standard output.
     #[error("RR0337: the output cannot be written: {0}")]
     Output(#[from] io::Error),
+    /// A job that cannot be called so.
+    #[error(
+        "RR0338: '{job}' cannot name a job, its checkpoints lie under that name: use letters, \
+         digits, '-', '_' and '.', at most 100, beginning with a letter or digit"
+    )]
+    JobName {
+        /// The name.
+        job: String,
+    },
     /// The logs.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        CliError::Run(Box::new(error))
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        CliError::Store(Box::new(error))
+    }
+}
+
+impl From<LockError> for CliError {
+    fn from(error: LockError) -> Self {
+        CliError::Lock(Box::new(error))
+    }
 }
 
 impl CliError {
@@ -95,7 +122,7 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Config(_) | CliError::Pipeline(_) | CliError::Log(_) => Exit::Usage,
-            CliError::NotACheckpoint { .. } => Exit::Usage,
+            CliError::NotACheckpoint { .. } | CliError::JobName { .. } => Exit::Usage,
             CliError::Graph(_) => Exit::Graph,
             CliError::Compat(_) | CliError::NoCheckpoint { .. } => Exit::Checkpoint,
             CliError::Damaged { .. } => Exit::Checkpoint,
@@ -111,9 +138,11 @@ impl CliError {
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             CliError::Graph(errors) => errors.iter().map(ToString::to_string).collect(),
-            CliError::Compat(errors) | CliError::Run(RunError::Compat(errors)) => {
-                errors.iter().map(ToString::to_string).collect()
-            }
+            CliError::Compat(errors) => errors.iter().map(ToString::to_string).collect(),
+            CliError::Run(error) => match &**error {
+                RunError::Compat(errors) => errors.iter().map(ToString::to_string).collect(),
+                error => vec![error.to_string()],
+            },
             error => vec![error.to_string()],
         }
     }

@@ -80,6 +80,11 @@ pub fn main_with(
 
 impl Context<'_> {
     fn config(&self) -> Result<LoadedConfig, CliError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let begins = self.job.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || self.job.len() > 100 || !self.job.chars().all(plain) {
+            return Err(CliError::JobName { job: self.job.to_owned() });
+        }
         Ok(Config::load(self.job, &ConfigSources::read(self.flags.clone())?)?)
     }
 

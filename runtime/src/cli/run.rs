@@ -65,8 +65,8 @@ fn told(outcome: Outcome) -> String {
             format!("stopped with checkpoint {checkpoint}, `run` goes on from there")
         }
         Outcome::AlreadyEnded { checkpoint } => format!(
-            "nothing to do: the job ended in an earlier run, with checkpoint {checkpoint} (to run it \
-             again give it another `checkpoint.path`, or `--from none --accept-duplicates`)"
+            "nothing to do: the job ended in an earlier run, with checkpoint {checkpoint} (to run \
+             it again give it another `checkpoint.path`, or `--from none --accept-duplicates`)"
         ),
     }
 }

@@ -30,19 +30,14 @@ pub(super) fn check(loaded: &LoadedConfig) -> Result<(), ConfigError> {
 
 fn contradiction(
     loaded: &LoadedConfig,
-    name: &'static str,
-    allowed: &'static str,
+    key: &'static str,
+    relation: &'static str,
     other: &'static str,
 ) -> ConfigError {
-    ConfigError::Contradiction {
-        key: name,
-        origin: loaded.origin(name),
-        found: shown(&loaded.config, name),
-        allowed,
-        other,
-        other_found: shown(&loaded.config, other),
-        other_origin: loaded.origin(other),
-    }
+    let found = shown(&loaded.config, key);
+    let other_found = shown(&loaded.config, other);
+    let other = format!("`{other}`, which is {other_found} ({})", loaded.origin(other));
+    ConfigError::Contradiction { key, origin: loaded.origin(key), found, relation, other }
 }
 
 fn shown(config: &Config, name: &str) -> String {

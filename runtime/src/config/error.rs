@@ -49,10 +49,7 @@ pub enum ConfigError {
         allowed: String,
     },
     /// Two values that contradict each other.
-    #[error(
-        "RR0305: {origin}: `{key}` is {found}; it must be {allowed} `{other}`, which is \
-         {other_found} ({other_origin})"
-    )]
+    #[error("RR0305: {origin}: `{key}` is {found}; it must be {relation} {other}")]
     Contradiction {
         /// The key.
         key: &'static str,
@@ -60,14 +57,10 @@ pub enum ConfigError {
         origin: Origin,
         /// Its value.
         found: String,
-        /// The relation: `more than`, `at most`.
-        allowed: &'static str,
-        /// The other key.
-        other: &'static str,
-        /// Its value.
-        other_found: String,
-        /// Where that was set.
-        other_origin: Origin,
+        /// What must hold: `longer than`, `at most`.
+        relation: &'static str,
+        /// The other key, its value, and where that was set.
+        other: String,
     },
     /// A flag that is not `KEY=VALUE`.
     #[error("RR0306: {flag} {text}: write `{flag} KEY=VALUE`, with dots between the parts of KEY")]

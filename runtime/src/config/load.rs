@@ -1,4 +1,5 @@
-//! Putting the layers together. Pure: [`ConfigSources`] in, [`LoadedConfig`] or the first error out.
+//! Putting the layers together. Pure: [`ConfigSources`] in, [`LoadedConfig`] or the first error
+//! out. Called by every command, once.
 
 use std::collections::BTreeMap;
 

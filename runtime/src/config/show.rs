@@ -72,9 +72,8 @@ fn toml_of(value: &Value) -> String {
         }
         Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
         Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| {
-                format!("{} = {}", quoted(name), toml_of(value))
-            };
+            let field =
+                |(name, value): (&String, &Value)| format!("{} = {}", quoted(name), toml_of(value));
             let fields: Vec<String> = fields.iter().map(field).collect();
             format!("{{ {} }}", fields.join(", "))
         }

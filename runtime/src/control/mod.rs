@@ -73,6 +73,22 @@ pub struct Control {
     pub commands: mpsc::Receiver<Command>,
 }
 
+impl Control {
+    /// A door without an outer side: nobody gives orders.
+    #[must_use]
+    pub fn detached() -> Self {
+        Control::by_hand().0
+    }
+
+    /// A door whose orders come from this process.
+    #[must_use]
+    pub fn by_hand() -> (Self, mpsc::Sender<Command>) {
+        let (orders, commands) = mpsc::channel(4);
+        let address = ControlAddress { port: 0, token: String::new() };
+        (Control { address, commands }, orders)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Request {
     token: String,

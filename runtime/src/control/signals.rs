@@ -49,7 +49,10 @@ impl Watched {
         tracing::info!("stopping with a last checkpoint; a second signal ends at once");
         // Nobody waits for this answer: the run's own end is one.
         let (reply, _) = oneshot::channel();
-        if commands.try_send(Command { kind: CommandKind::Stop { savepoint: false }, reply }).is_err() {
+        if commands
+            .try_send(Command { kind: CommandKind::Stop { savepoint: false }, reply })
+            .is_err()
+        {
             tracing::warn!("too many orders are waiting already; a second signal ends at once");
         }
     }

@@ -46,7 +46,8 @@ fn raw(port: u16, text: &str) -> String {
 
 #[test]
 fn orders_are_carried_out_and_answered_even_the_last() {
-    let opened = run(|kind| Ok(CheckpointId(if kind == CommandKind::Savepoint { 7 } else { 8 })), 2);
+    let opened =
+        run(|kind| Ok(CheckpointId(if kind == CommandKind::Savepoint { 7 } else { 8 })), 2);
     let savepoint = call(&opened.address, CommandKind::Savepoint, WAIT);
     assert_eq!(savepoint.expect("done"), CheckpointId(7));
     let stop = CommandKind::Stop { savepoint: true };
@@ -86,7 +87,10 @@ fn nonsense_is_answered_and_harmless() {
     let port = opened.address.port;
     for text in ["\n", "GET / HTTP/1.1\r\n\r\n", "{\"token\":1}\n", &"x".repeat(5000)] {
         let answer = raw(port, text);
-        assert!(answer.starts_with("{\"ok\":false,\"error\":\"the request cannot be read"), "{answer}");
+        assert!(
+            answer.starts_with("{\"ok\":false,\"error\":\"the request cannot be read"),
+            "{answer}"
+        );
     }
     let unknown = format!("{{\"token\":\"{}\",\"command\":\"format\"}}\n", opened.address.token);
     assert!(raw(port, &unknown).contains("unknown variant `format`"));
@@ -104,10 +108,7 @@ fn a_run_that_ends_without_an_answer_is_told_as_such() {
         drop(control.commands.blocking_recv());
     });
     let error = call(&address, CommandKind::Savepoint, WAIT).expect_err("no answer");
-    assert_eq!(
-        error.to_string(),
-        "RR0312: the run refused: the run ended before it could answer"
-    );
+    assert_eq!(error.to_string(), "RR0312: the run refused: the run ended before it could answer");
     run.join().expect("runs");
     door.close();
 }

@@ -1,8 +1,8 @@
 //! What a run shows of itself while it runs: on a terminal one block, redrawn in place four times a
 //! second; elsewhere a log line every five seconds.
 //!
-//! Started by the command `run`. Reads [`JobStatus`] only; a terminal that is gone ends the display,
-//! never the run.
+//! Started by the command `run`. Reads [`JobStatus`] only; a terminal that is gone ends the
+//! display, never the run.
 
 mod facts;
 mod render;
@@ -70,7 +70,8 @@ impl Live {
 
     /// Shows the last state and ends.
     pub fn end(self) {
-        drop(self.over.send(()));
+        // Without a receiver it has ended by itself.
+        self.over.send(()).ok();
         drop(self.thread.join());
     }
 }

@@ -59,10 +59,10 @@ fn the_block() {
     let (before, now) = second(&status);
     let expected = "\
 card-fraud  running  attempt 2  up 1m 3s  restored from checkpoint 17
-operator                  in/s   out/s  records   lag  late  blocked
-source     transactions      -  102.4k    2.10M  1.0s     0      25%
-aggregate  spend        102.4k    1200   102.4k  1.2s     6       0%
-sink       suspicions     1200       -     1200     -     0       0%
+operator                   in/s   out/s  records   lag  late  blocked
+source     transactions       -  102.4k    2.10M  1.0s     0      25%
+aggregate  spend         102.4k    1200   102.4k  1.2s     6       0%
+sink       suspicions      1200       -     1200     -     0       0%
 checkpoint 41 took 8ms, 1.2 MiB; 1 complete, 0 failed
 last failure: spend 0 panicked: boom
 ";

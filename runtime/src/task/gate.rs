@@ -122,10 +122,15 @@ impl Gate {
         Some(Element::Barrier(barrier))
     }
 
-    /// The watermark or the idleness of all inputs together, if it is news.
+    /// The watermark or the idleness of all inputs together, if it is news. An input that has said
+    /// the final watermark is waited for no more; but the others being idle does not make it final.
     fn merged(&mut self) -> Option<Element> {
-        let speaking = self.inputs.iter().filter(|input| input.activity == Activity::Active);
-        match speaking.map(|input| input.watermark).min() {
+        let open = |input: &&Input| input.watermark < Timestamp::MAX;
+        let speaking = self.inputs.iter().filter(open);
+        let speaking = speaking.filter(|input| input.activity == Activity::Active);
+        let lowest = speaking.map(|input| input.watermark).min();
+        let all_final = !self.inputs.iter().any(|input| open(&input));
+        match lowest.or(all_final.then_some(Timestamp::MAX)) {
             Some(lowest) if lowest > self.watermark => {
                 self.watermark = lowest;
                 Some(Element::Watermark(lowest))
@@ -177,6 +182,18 @@ mod tests {
         gate.on_records(1);
         assert_eq!(give(&mut gate, 0, Element::Watermark(at(20))), "", "input 1 counts again");
         assert_eq!(give(&mut gate, 1, Element::Watermark(at(12))), "W12");
+    }
+
+    #[test]
+    fn a_finished_input_beside_idle_ones_ends_nothing() {
+        let mut gate = Gate::new(2, Timestamp::MIN);
+        assert_eq!(give(&mut gate, 0, Element::Watermark(Timestamp::MAX)), "");
+        assert_eq!(give(&mut gate, 1, Element::Watermark(at(5))), "W5");
+        assert_eq!(give(&mut gate, 1, Element::Idle), "idle");
+        gate.on_records(1);
+        assert_eq!(give(&mut gate, 1, Element::Watermark(at(7))), "W7");
+        let last = gate.on_control(1, &Element::Watermark(Timestamp::MAX)).expect("the grammar");
+        assert!(matches!(last[..], [Element::Watermark(Timestamp::MAX)]));
     }
 
     #[test]

@@ -101,6 +101,23 @@ fn a_leap_over_years_to_the_end_of_time_visits_only_what_is_there() {
 }
 
 #[test]
+fn windows_that_end_at_and_after_the_last_moment_are_told_apart() {
+    let open = sliced(2, 1, None);
+    let mut harness = OperatorHarness::open(&open);
+    push(&mut harness, &[i64::MAX, i64::MAX - 1]);
+    let (last, before) = (i64::MAX, i64::MAX - 1);
+    let wanted = [
+        format!("[{}, max) [{before}]", before - 1),
+        format!("[{before}, max) [{before}, {last}]"),
+        format!("[max, max) [{last}]"),
+    ];
+    assert_eq!(fired(&mut harness, i64::MAX), wanted);
+    let snapshot = harness.snapshot().expect("encodes");
+    let mut harness = OperatorHarness::restore(&open, &snapshot).expect("restores");
+    assert_eq!(fired(&mut harness, i64::MAX), Vec::<String>::new());
+}
+
+#[test]
 fn firing_comes_in_parts() {
     let open = open_operator::<u64, _, _>(|declare: &mut Declare<u64>| {
         SlicedOperator::<u64, i64, Count>::open(declare, Grid::new(60, 10, 0), Late::new(None))

@@ -149,8 +149,6 @@ impl<M: Model> Model for Sorted<M> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn tumbling_windows_are_the_models(size in 1_i64..60, offset in 0_i64..70, steps in steps()) {
         let model = Sorted(GridModel::new(size, size, offset));

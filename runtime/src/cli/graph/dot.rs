@@ -7,7 +7,7 @@ use riverrun_engine::graph::NodeKind;
 use super::{Drawn, label};
 
 /// A digraph, left to right.
-pub(super) fn dot(drawn: &Drawn<'_>) -> String {
+pub(in crate::cli) fn dot(drawn: &Drawn<'_>) -> String {
     let mut text = format!("digraph {} {{\n  rankdir=LR;\n", quoted(drawn.job));
     for (id, node) in drawn.graph.nodes() {
         let shape = match node.kind {

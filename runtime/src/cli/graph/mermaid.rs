@@ -7,7 +7,7 @@ use riverrun_engine::graph::NodeKind;
 use super::{Drawn, label};
 
 /// A flowchart, left to right.
-pub(super) fn mermaid(drawn: &Drawn<'_>) -> String {
+pub(in crate::cli) fn mermaid(drawn: &Drawn<'_>) -> String {
     let mut text = "flowchart LR\n".to_owned();
     for (id, node) in drawn.graph.nodes() {
         let (uid, step) = (escaped(&node.uid.0), escaped(node.step));

@@ -1,10 +1,10 @@
 //! `graph`: the job's operators and edges, as a tree for people, for Graphviz, for Mermaid.
 
-mod dot;
-mod mermaid;
-#[cfg(test)]
-mod tests;
-mod tree;
+pub(super) mod dot;
+pub(super) mod mermaid;
+pub(super) mod tree;
+
+use std::collections::BTreeMap;
 
 use riverrun_engine::graph::{Edge, Graph, NodeId};
 use riverrun_engine::output::Port;
@@ -12,13 +12,14 @@ use riverrun_engine::output::Port;
 use super::args::GraphArgs;
 use super::error::CliError;
 use super::{Context, Exit, out};
-use crate::plan::parallelism_of;
+use crate::plan::parallelisms;
 
 /// Prints the graph, also one that `check` would refuse.
 pub(super) fn graph(context: &Context<'_>, args: &GraphArgs) -> Result<Exit, CliError> {
     let config = context.config()?.config;
     let graph = context.graph(&config)?;
-    let drawn = Drawn { job: context.job, graph: &graph, parallelism: config.parallelism };
+    let parallelisms = parallelisms(&graph, config.parallelism);
+    let drawn = Drawn { job: context.job, graph: &graph, parallelisms };
     out::print(&match (args.dot, args.mermaid) {
         (true, _) => dot::dot(&drawn),
         (false, true) => mermaid::mermaid(&drawn),
@@ -28,15 +29,15 @@ pub(super) fn graph(context: &Context<'_>, args: &GraphArgs) -> Result<Exit, Cli
 }
 
 /// What is drawn.
-struct Drawn<'a> {
-    job: &'a str,
-    graph: &'a Graph,
-    parallelism: u32,
+pub(super) struct Drawn<'a> {
+    pub(super) job: &'a str,
+    pub(super) graph: &'a Graph,
+    pub(super) parallelisms: BTreeMap<NodeId, u32>,
 }
 
 impl Drawn<'_> {
     fn parallelism(&self, id: NodeId) -> u32 {
-        parallelism_of(self.graph, id, self.parallelism)
+        self.parallelisms[&id]
     }
 }
 

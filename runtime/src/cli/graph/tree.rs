@@ -7,7 +7,7 @@ use riverrun_engine::graph::{Edge, NodeId};
 use super::{Drawn, label};
 
 /// Sources at the left edge, consumers below their producer.
-pub(super) fn tree(drawn: &Drawn<'_>) -> String {
+pub(in crate::cli) fn tree(drawn: &Drawn<'_>) -> String {
     let mut tree = Tree { drawn, seen: BTreeSet::new(), text: format!("{}\n", drawn.job) };
     for (id, _) in drawn.graph.nodes() {
         if drawn.graph.inputs(id).next().is_none() {
@@ -37,7 +37,8 @@ impl Tree<'_> {
         }
         let outputs: Vec<Edge> = self.drawn.graph.outputs(id).copied().collect();
         for (i, edge) in outputs.iter().enumerate() {
-            let (corner, bar) = if i + 1 < outputs.len() { ("├─", "│  ") } else { ("└─", "   ") };
+            let (corner, bar) =
+                if i + 1 < outputs.len() { ("├─", "│  ") } else { ("└─", "   ") };
             let first = format!("{rest}{corner} {} ─ ", label(edge));
             self.node(edge.to, &first, &format!("{rest}{bar}"));
         }

@@ -1,3 +1,5 @@
+//! Wrong configurations, each with the whole text of its error.
+
 use super::load;
 
 /// File, variables, flags, and the whole text of the error.

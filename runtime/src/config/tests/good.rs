@@ -1,3 +1,5 @@
+//! Precedence, origins, types, and what `config show` prints.
+
 use std::time::Duration;
 
 use serde_json::json;

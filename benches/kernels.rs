@@ -1,0 +1,96 @@
+//! What do the parts cost, a record? Key hash, table update, window update and firing, snapshot.
+//! `cargo xtask bench kernels`.
+#![allow(missing_docs, reason = "criterion's macros make functions of their own")]
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use riverrun::engine::checkpoint::SnapshotMode;
+use riverrun::engine::data::Rmp;
+use riverrun::engine::element::{BATCH_RECORDS, Batch};
+use riverrun::engine::key::{KEY_GROUPS, KeyGroupRange, KeyHash, KeyHasher};
+use riverrun::engine::state::{Slot, StateKind, StateStore, Table};
+use riverrun::prelude::*;
+
+const KEYS: u64 = 100_000;
+
+fn keys() -> Vec<(u64, KeyHash)> {
+    let mut hasher = KeyHasher::default();
+    let key = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % KEYS;
+    (0..1_000_000).map(|i| (key(i), hasher.hash(&key(i)).expect("integers are keys"))).collect()
+}
+
+fn store() -> (StateStore, Slot<Table<u64, u64>>) {
+    let mut declare = Declare::<u64>::new(KeyGroupRange::all(KEY_GROUPS), true);
+    let slot = declare.table::<u64, _>("sum", StateKind::Value, Rmp);
+    (declare.finish().0, slot)
+}
+
+fn hash(c: &mut Criterion) {
+    let mut group = c.benchmark_group("key");
+    group.throughput(Throughput::Elements(1));
+    let (mut hasher, mut i) = (KeyHasher::default(), 0_u64);
+    group.bench_function("hash_u64", |b| {
+        b.iter(|| {
+            i += 1;
+            hasher.hash(black_box(&i)).expect("integers are keys")
+        });
+    });
+    group.finish();
+}
+
+fn table(c: &mut Criterion) {
+    let keys = keys();
+    let mut group = c.benchmark_group("state");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements(keys.len() as u64));
+    let (mut state, slot) = store();
+    group.bench_function("update_100k_keys", |b| {
+        b.iter(|| {
+            let table = state.get_mut(slot);
+            for (key, hash) in &keys {
+                *table.or_insert_with(*hash, key, || 0) += 1;
+            }
+        });
+    });
+    group.throughput(Throughput::Elements(KEYS));
+    group.bench_function("delta_100k_changed", |b| {
+        b.iter_custom(|rounds| {
+            (0..rounds).map(|_| one_delta(&keys)).sum()
+        });
+    });
+    group.finish();
+}
+
+/// The time of one delta over entries that have all changed.
+fn one_delta(keys: &[(u64, KeyHash)]) -> std::time::Duration {
+    let (mut state, slot) = store();
+    for (key, hash) in keys {
+        *state.get_mut(slot).or_insert_with(*hash, key, || 0) += 1;
+    }
+    #[allow(clippy::disallowed_methods, reason = "a bench measures")]
+    let began = std::time::Instant::now();
+    black_box(state.snapshot(SnapshotMode::Delta).expect("integers encode"));
+    began.elapsed()
+}
+
+fn batches(c: &mut Criterion) {
+    let keys = keys();
+    let mut group = c.benchmark_group("batch");
+    group.throughput(Throughput::Elements(BATCH_RECORDS as u64));
+    let batch = || {
+        let mut batch = Batch::with_capacity(BATCH_RECORDS);
+        for (key, hash) in &keys[..BATCH_RECORDS] {
+            batch.push_keyed(*key, at(0), *hash);
+        }
+        riverrun::engine::erased::AnyBatch::new(batch)
+    };
+    let owner = |hash: KeyHash| usize::from(hash.group(KEY_GROUPS).0 % 2);
+    group.bench_function("scatter_to_two", |b| {
+        b.iter_batched(batch, |batch| batch.scatter(2, &owner), BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hash, table, batches);
+criterion_main!(benches);
