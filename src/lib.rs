@@ -6,6 +6,8 @@
 //! (sources and sinks) and [`runtime`] (executor, checkpoints, command line). A job needs only the
 //! [`prelude`] and [`main`].
 
+pub mod prelude;
+
 use std::process::ExitCode;
 
 pub use riverrun_connectors as connectors;

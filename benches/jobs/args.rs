@@ -2,25 +2,25 @@
 
 use serde::Serialize;
 
-use super::work::Work;
 use super::Line;
+use super::work::Work;
 
 /// What to measure.
-pub struct Args {
+pub(crate) struct Args {
     /// Which work.
-    pub work: Vec<Work>,
+    pub(crate) work: Vec<Work>,
     /// Distinct keys.
-    pub keys: Vec<u64>,
+    pub(crate) keys: Vec<u64>,
     /// Workers and subtasks.
-    pub parallelism: Vec<u32>,
+    pub(crate) parallelism: Vec<u32>,
     /// Checkpoint intervals; 0 is off.
-    pub checkpoint_ms: Vec<u64>,
+    pub(crate) checkpoint_ms: Vec<u64>,
     /// Events a run.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Runs a row.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// JSON lines instead of a table.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 const HELP: &str = "\
@@ -29,9 +29,8 @@ cargo xtask bench [--work filter,tumbling,sliding,running] [--keys 100000,100000
                   [--rounds 3] [--json]";
 
 fn list<T: std::str::FromStr>(value: &str) -> anyhow::Result<Vec<T>> {
-    let parse = |part: &str| {
-        part.parse().map_err(|_| anyhow::anyhow!("'{part}' is no such value\n{HELP}"))
-    };
+    let parse =
+        |part: &str| part.parse().map_err(|_| anyhow::anyhow!("'{part}' is no such value\n{HELP}"));
     value.split(',').map(parse).collect()
 }
 
@@ -45,7 +44,7 @@ impl std::str::FromStr for Work {
 
 impl Args {
     /// Reads the command line.
-    pub fn parse() -> anyhow::Result<Args> {
+    pub(crate) fn parse() -> anyhow::Result<Args> {
         let mut parsed = Args {
             work: vec![Work::Filter, Work::Tumbling, Work::Sliding, Work::Running],
             keys: vec![100_000, 10_000_000],
@@ -76,7 +75,7 @@ impl Args {
 }
 
 /// Prints the head of the table.
-pub fn print_head(json: bool) {
+pub(crate) fn print_head(json: bool) {
     if !json {
         println!(
             "{:<10} {:>10} {:>11} {:>13} {:>7} {:>12} {:>15}",

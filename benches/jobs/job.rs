@@ -169,7 +169,7 @@ fn pipeline(job: &Job, row: Row, total: &Total) {
 }
 
 /// Runs one row.
-pub fn run(row: Row) -> anyhow::Result<Tally> {
+pub(crate) fn run(row: Row) -> anyhow::Result<Tally> {
     let total = Total::default();
     let job = Job::new(serde_json::Value::Null);
     pipeline(&job, row, &total);

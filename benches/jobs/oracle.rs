@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::work::{Tally, Work, event};
 
 /// Does `work` over `events` events with `keys` keys.
-pub fn run(work: Work, events: u64, keys: u64) -> Tally {
+pub(crate) fn run(work: Work, events: u64, keys: u64) -> Tally {
     match work {
         Work::Filter => filter(events, keys),
         Work::Tumbling => windows(events, keys, 1),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub(crate) enum Work {
     /// Events whose key is a multiple of 123: sum of their prices.
     Filter,
     /// Count per key in tumbling windows of 10 s.
@@ -17,33 +17,33 @@ pub enum Work {
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// What.
-    pub work: Work,
+    pub(crate) work: Work,
     /// Distinct keys.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Workers and subtasks.
-    pub parallelism: u32,
+    pub(crate) parallelism: u32,
     /// Interval; 0 is off.
-    pub checkpoint_ms: u64,
+    pub(crate) checkpoint_ms: u64,
     /// Events.
-    pub events: u64,
+    pub(crate) events: u64,
 }
 
 /// One event.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Event {
+pub(crate) struct Event {
     /// Who.
-    pub key: u64,
+    pub(crate) key: u64,
     /// How much.
-    pub price: u64,
+    pub(crate) price: u64,
     /// When, in milliseconds.
-    pub at: i64,
+    pub(crate) at: i64,
 }
 
 /// Event `i` of all that have `keys` keys (the mixing step is splitmix64's).
 #[inline]
-pub fn event(i: u64, keys: u64) -> Event {
+pub(crate) fn event(i: u64, keys: u64) -> Event {
     let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -53,18 +53,20 @@ pub fn event(i: u64, keys: u64) -> Event {
 
 /// Results, in whatever order they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// How many.
-    pub count: u64,
+    pub(crate) count: u64,
     /// The sum of their hashes.
-    pub checksum: u64,
+    pub(crate) checksum: u64,
 }
 
 impl Tally {
     /// Adds a result made of these numbers.
     #[inline]
-    pub fn add(&mut self, parts: [u64; 3]) {
-        let mix = |hash: u64, part: u64| (hash ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31);
+    pub(crate) fn add(&mut self, parts: [u64; 3]) {
+        let mix = |hash: u64, part: u64| {
+            (hash ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31)
+        };
         self.count += 1;
         self.checksum = self.checksum.wrapping_add(parts.into_iter().fold(1, mix));
     }

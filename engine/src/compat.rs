@@ -83,7 +83,8 @@ pub fn plan_restore(
             if dropped.contains(&key) {
                 continue;
             }
-            let found = declared.get(now).and_then(|specs| specs.iter().find(|s| s.name == spec.name));
+            let found =
+                declared.get(now).and_then(|specs| specs.iter().find(|s| s.name == spec.name));
             match found.map(|found| compare(uid, spec, found)) {
                 Some(Ok(migrate_from)) => {
                     plan.insert(key, Restored { uid: now.clone(), migrate_from });
@@ -100,7 +101,11 @@ pub fn plan_restore(
     if errors.is_empty() { Ok(plan) } else { Err(errors) }
 }
 
-fn compare(uid: &Uid, stored: &StateSpec, new: &StateSpec) -> Result<Option<TypeShape>, CompatError> {
+fn compare(
+    uid: &Uid,
+    stored: &StateSpec,
+    new: &StateSpec,
+) -> Result<Option<TypeShape>, CompatError> {
     let changed = |what, stored_as: String, declared: String| CompatError::Changed {
         uid: uid.clone(),
         state: stored.name.clone(),

@@ -108,7 +108,8 @@ impl KeyGroupRange {
     #[must_use]
     pub fn of_subtask(index: u32, parallelism: u32, groups: u16) -> Self {
         let at = |i: u32| {
-            u16::try_from(u64::from(i) * u64::from(groups) / u64::from(parallelism)).unwrap_or(groups)
+            u16::try_from(u64::from(i) * u64::from(groups) / u64::from(parallelism))
+                .unwrap_or(groups)
         };
         KeyGroupRange { start: at(index), end: at(index + 1), groups }
     }

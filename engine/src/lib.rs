@@ -6,26 +6,26 @@
 //! restore one. [`testing`] drives a single operator by hand, in the order the runtime does: it is
 //! the runtime's specification.
 
-pub mod data;
 pub mod bad;
-pub mod key;
-pub mod time;
-pub mod clock;
-pub mod element;
 pub mod checkpoint;
-pub mod context;
-pub mod source;
-pub mod watermark;
-pub mod state;
-pub mod timer;
-pub mod output;
-pub mod operator;
-pub mod metrics;
-pub mod sink;
-pub mod erased;
-pub mod graph;
-pub mod error;
+pub mod clock;
 pub mod compat;
+pub mod context;
+pub mod data;
+pub mod element;
+pub mod erased;
+pub mod error;
+pub mod graph;
+pub mod key;
+pub mod metrics;
+pub mod operator;
+pub mod output;
+pub mod sink;
+pub mod source;
+pub mod state;
 pub mod testing;
+pub mod time;
+pub mod timer;
+pub mod watermark;
 
 pub use operator::Result;

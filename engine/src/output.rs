@@ -101,8 +101,7 @@ impl<O: Data> Output<O> {
     #[inline]
     fn open(&mut self) -> &mut Batch<O> {
         if self.batches.last().is_none_or(|batch| batch.len() >= BATCH_RECORDS) {
-            self.batches
-                .push(Batch { origins: self.origins.clone(), ..Batch::with_capacity(64) });
+            self.batches.push(Batch { origins: self.origins.clone(), ..Batch::with_capacity(64) });
         }
         let last = self.batches.len() - 1;
         &mut self.batches[last]
@@ -168,4 +167,3 @@ impl<O: Data> Output<O> {
         taken
     }
 }
-

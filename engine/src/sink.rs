@@ -67,7 +67,10 @@ pub trait Participant: Send + 'static {
     ///
     /// # Errors
     /// When that cannot be known for certain.
-    fn decided(&mut self, stored: Vec<CheckpointId>) -> BoxFuture<'_, Result<Option<CheckpointId>>> {
+    fn decided(
+        &mut self,
+        stored: Vec<CheckpointId>,
+    ) -> BoxFuture<'_, Result<Option<CheckpointId>>> {
         let _ = stored;
         Box::pin(async { Ok(None) })
     }
@@ -87,7 +90,11 @@ pub trait Participant: Send + 'static {
     ///
     /// # Errors
     /// Ends the attempt.
-    fn prepared(&mut self, checkpoint: CheckpointId, prepared: &[Prepared]) -> BoxFuture<'_, Result<()>> {
+    fn prepared(
+        &mut self,
+        checkpoint: CheckpointId,
+        prepared: &[Prepared],
+    ) -> BoxFuture<'_, Result<()>> {
         let _ = (checkpoint, prepared);
         Box::pin(async { Ok(()) })
     }
@@ -96,7 +103,11 @@ pub trait Participant: Send + 'static {
     ///
     /// # Errors
     /// Ends the attempt; the recovery will find out what became of it.
-    fn commit(&mut self, checkpoint: CheckpointId, prepared: Vec<Prepared>) -> BoxFuture<'_, Result<()>>;
+    fn commit(
+        &mut self,
+        checkpoint: CheckpointId,
+        prepared: Vec<Prepared>,
+    ) -> BoxFuture<'_, Result<()>>;
 }
 
 /// Where records go.

@@ -6,15 +6,15 @@ use riverrun::prelude::*;
 /// `--set out=DIR --set seed=7 --set events=100000 --set rate=50000`.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The folder of the output.
-    pub out: String,
+    pub(crate) out: String,
     /// Another seed, other transactions.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// How many.
-    pub events: u64,
+    pub(crate) events: u64,
     /// How many a second; 0: as fast as the job takes them.
-    pub rate: u64,
+    pub(crate) rate: u64,
 }
 
 impl Default for Settings {
@@ -25,31 +25,31 @@ impl Default for Settings {
 
 /// A payment by card.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Transaction {
+pub(crate) struct Transaction {
     /// Whose.
-    pub card: u64,
+    pub(crate) card: u64,
     /// How much.
-    pub cents: i64,
+    pub(crate) cents: i64,
     /// Where.
-    pub country: u16,
+    pub(crate) country: u16,
     /// When.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The label: whether the thief paid. No alert looks at it.
-    pub fraud: bool,
+    pub(crate) fraud: bool,
 }
 
 /// What a card spent in a window.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Spend {
+pub(crate) struct Spend {
     /// How often.
-    pub count: u64,
+    pub(crate) count: u64,
     /// How much.
-    pub cents: i64,
+    pub(crate) cents: i64,
 }
 
 /// The label of one planted fraud: the card, and the span of the thief's payments.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Truth {
+pub(crate) struct Truth {
     card: u64,
     from_ms: i64,
     to_ms: i64,
@@ -57,7 +57,7 @@ pub struct Truth {
 
 impl Truth {
     /// Of a session of the thief's payments, which ends a gap of 20 s after the last of them.
-    pub fn of(planted: Windowed<u64, Spend>) -> Truth {
+    pub(crate) fn of(planted: Windowed<u64, Spend>) -> Truth {
         let (from, to) = (planted.window.start, planted.window.end - secs(20));
         Truth { card: planted.key, from_ms: from.as_millis(), to_ms: to.as_millis() }
     }
@@ -68,7 +68,7 @@ const CARDS: u64 = 5_000;
 /// Transaction `i` of a hundred a second. In each minute one card is stolen: for twenty seconds part
 /// of the transactions are the thief's, large and, every other minute, from abroad. Some honest cards
 /// spend much too, and some thieves little: no rule finds all fraud and nothing else.
-pub fn transaction(i: u64, chance: &mut Chance) -> Transaction {
+pub(crate) fn transaction(i: u64, chance: &mut Chance) -> Transaction {
     let (ms, minute) = (i * 10, i / 6_000);
     let stolen = minute * 7_919 % CARDS;
     let thief = ms % 60_000 / 20_000 == 1 && chance.below(60) == 0;

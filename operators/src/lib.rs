@@ -11,6 +11,7 @@
 
 mod co_process;
 mod context;
+mod dead_letter;
 mod event_time;
 mod exchange;
 mod job;

@@ -9,13 +9,8 @@ use riverrun_engine::output::{Port, SideOutput};
 use crate::stream::Stream;
 
 impl<T> Stream<T> {
-    /// What the step just written emits to `side`. Take it before the next step is written:
-    ///
-    /// ```ignore
-    /// let alerts = cards.process("velocity", Velocity::open);
-    /// alerts.side_output(LATE).sink("late", late);
-    /// alerts.sink("alerts", sink);
-    /// ```
+    /// What the step just written emits to `side`. Take it before the next step is written: first
+    /// `alerts.side_output(LATE).sink("late", late)`, then `alerts.sink("alerts", sink)`.
     pub fn side_output<U: Data>(&self, side: SideOutput<U>) -> Stream<U> {
         self.other_port(Port::Side(side.name()))
     }

@@ -2,15 +2,15 @@
 //! coordinator cuts [`checkpoint`]s, [`run`] starts attempts until the job has ended, [`cli`] is its
 //! command line.
 
+pub mod attempt;
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod control;
-pub mod run;
-pub mod attempt;
-pub mod plan;
-pub mod task;
-pub mod checkpoint;
-pub mod status;
+pub mod doors;
 pub mod live;
 pub mod logs;
-pub mod doors;
+pub mod plan;
+pub mod run;
+pub mod status;
+pub mod task;

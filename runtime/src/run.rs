@@ -58,7 +58,9 @@ pub enum RunError {
         last: String,
     },
     /// Stopped while no attempt was running.
-    #[error("RR0402: stopped between two attempts, without a last checkpoint; the last failure: {last}")]
+    #[error(
+        "RR0402: stopped between two attempts, without a last checkpoint; the last failure: {last}"
+    )]
     StoppedBetween {
         /// The last failure.
         last: String,
@@ -170,22 +172,23 @@ async fn attempts(
     let store = CheckpointStore::open(path)?;
     let began = SystemClock.now();
     let pid = std::process::id();
-    let name = |number: u32| -> Arc<str> {
-        format!("{:x}-{pid:x}-{number}", began.as_millis()).into()
-    };
-    let _lock = StoreLock::acquire(path, &LockInfo {
-        pid,
-        job: job.to_owned(),
-        attempt: name(1).to_string(),
-        since: began,
-        control_port: Some(control.address.port),
-        control_token: control.address.token.clone(),
-    })?;
+    let name =
+        |number: u32| -> Arc<str> { format!("{:x}-{pid:x}-{number}", began.as_millis()).into() };
+    let _lock = StoreLock::acquire(
+        path,
+        &LockInfo {
+            pid,
+            job: job.to_owned(),
+            attempt: name(1).to_string(),
+            since: began,
+            control_port: Some(control.address.port),
+            control_token: control.address.token.clone(),
+        },
+    )?;
     let graph = Arc::new(graph);
     let mut options = options.clone();
     let (text, last) = (String::new(), None);
-    let mut failures =
-        Failures { config: config.restart.clone(), in_a_row: 0, last, text };
+    let mut failures = Failures { config: config.restart.clone(), in_a_row: 0, last, text };
     let mut number = 1;
     loop {
         let committed = status.checkpoints().0;
@@ -201,7 +204,9 @@ async fn attempts(
         };
         let end = match attempt.run(&options, &mut control.commands).await? {
             Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
-            Started::Ran(AttemptEnd::Ended(checkpoint)) => return Ok(Outcome::Ended { checkpoint }),
+            Started::Ran(AttemptEnd::Ended(checkpoint)) => {
+                return Ok(Outcome::Ended { checkpoint });
+            }
             Started::Ran(AttemptEnd::Stopped(checkpoint)) => {
                 return Ok(Outcome::Stopped { checkpoint });
             }
@@ -219,7 +224,12 @@ async fn attempts(
             return Err(RunError::GaveUp { attempts: failures.in_a_row, last: text });
         }
         let pause = failures.pause();
-        tracing::error!(attempt = number, reason = text, pause_ms = pause.as_millis(), "attempt failed");
+        tracing::error!(
+            attempt = number,
+            reason = text,
+            pause_ms = pause.as_millis(),
+            "attempt failed"
+        );
         status.set_phase(Phase::BackingOff);
         wait(pause, &mut control.commands, &text).await?;
         number += 1;

@@ -39,7 +39,8 @@ impl Moments {
 
     /// A time between both, in milliseconds.
     pub(crate) fn next_ms(&mut self, from: u64, to: u64) -> Duration {
-        self.state = self.state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        self.state =
+            self.state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
         Duration::from_millis(from + (self.state >> 33) % (to - from))
     }
 }
@@ -115,7 +116,12 @@ impl Run<'_> {
         drop(Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status());
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "stop of {}: {}\n{said}", self.example.name, output.status);
+        assert!(
+            output.status.success(),
+            "stop of {}: {}\n{said}",
+            self.example.name,
+            output.status
+        );
     }
 
     /// All visible lines of all sinks, each after its sink's name, sorted. CSV heads count once.

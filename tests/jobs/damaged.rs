@@ -50,9 +50,8 @@ fn every_file_damaged_in_every_way_is_refused_by_name() {
         let mut flipped = good.clone();
         flipped[good.len() / 2] ^= 0x10;
         let cut = good[..good.len() - 3].to_vec();
-        let exchanged = newest.iter().find(|other| {
-            *other != file && other.extension() == file.extension()
-        });
+        let exchanged =
+            newest.iter().find(|other| *other != file && other.extension() == file.extension());
         let other = exchanged.map(|other| std::fs::read(other).expect("it is there"));
         // Two idle moments look alike: then the exchange changes nothing.
         let other = other.filter(|other| *other != good);
@@ -92,5 +91,8 @@ fn another_jobs_checkpoint_is_refused() {
     let (config, options) = (&world.config, &world.options);
     let ended = riverrun::runtime::run::run_job("other", graph, config, options, status, control);
     let error = ended.expect_err("must be refused").to_string();
-    assert!(error.contains("RR0210") && error.contains("'test'") && error.contains("'other'"), "{error}");
+    assert!(
+        error.contains("RR0210") && error.contains("'test'") && error.contains("'other'"),
+        "{error}"
+    );
 }

@@ -38,7 +38,9 @@ fn text(pipeline: impl Fn(&Job)) -> String {
 }
 
 fn names_the_record(text: &str, operator: &str) {
-    for part in ["RR0401", operator, "subtask", "no 700 please", "failed twice", "at 700", "panicked"] {
+    for part in
+        ["RR0401", operator, "subtask", "no 700 please", "failed twice", "at 700", "panicked"]
+    {
         assert!(text.contains(part), "'{part}' is not in: {text}");
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: whole jobs beside their oracle, or the kernels. It only builds, runs and
-//! passes its arguments on; what is measured, and how, stands in `benches/`.
+//! passes its arguments on; what is measured, and how, stands in `benches/jobs` and
+//! `engine/benches`.
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -19,19 +20,19 @@ pub(crate) struct Options {
 /// Builds and runs; whether the bench succeeded, its check against the oracle included.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let progress = Progress::start();
-    let (bench, rest) = match options.arguments.split_first() {
-        Some((first, rest)) if first == "kernels" => ("kernels", rest),
-        _ => ("jobs", options.arguments.as_slice()),
+    let (package, bench, rest) = match options.arguments.split_first() {
+        Some((first, rest)) if first == "kernels" => ("riverrun-engine", "kernels", rest),
+        _ => ("riverrun", "jobs", options.arguments.as_slice()),
     };
     progress.say(&format!("building bench `{bench}` for speed; the first time takes minutes"));
-    let built = cargo::command(&["bench", "--bench", bench, "--no-run"])
+    let built = cargo::command(&["bench", "--package", package, "--bench", bench, "--no-run"])
         .status()
         .context("could not start cargo")?;
     if !built.success() {
         return Ok(false);
     }
     progress.say(&format!("running it, with {} cores", cores()));
-    let ran = cargo::command(&["bench", "--quiet", "--bench", bench, "--"])
+    let ran = cargo::command(&["bench", "--quiet", "--package", package, "--bench", bench, "--"])
         .args(rest)
         .status()
         .context("could not start cargo")?;

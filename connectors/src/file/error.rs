@@ -60,7 +60,7 @@ pub enum FileError {
     /// A file that is gone.
     #[error(
         "RR0516: '{path}' has vanished since it was first read{}: put it back as it was, or start \
-         the job anew", line(*line)
+         the job anew", up_to(*line)
     )]
     Vanished {
         /// The file.
@@ -71,7 +71,7 @@ pub enum FileError {
     /// A file that is shorter than it was.
     #[error(
         "RR0517: '{path}' shrank from {was} to {is} bytes since it was first read{}: files may only \
-         grow; put it back as it was, or start the job anew", line(*line)
+         grow; put it back as it was, or start the job anew", up_to(*line)
     )]
     Shrank {
         /// The file.
@@ -86,7 +86,7 @@ pub enum FileError {
     /// A file that is another.
     #[error(
         "RR0518: '{path}' is not the file it was: its first {bytes} bytes changed since it was \
-         first read{}; put the old one back, or start the job anew", line(*line)
+         first read{}; put the old one back, or start the job anew", up_to(*line)
     )]
     Replaced {
         /// The file.
@@ -167,7 +167,7 @@ impl FileError {
     }
 }
 
-fn line(line: u64) -> String {
+fn up_to(line: u64) -> String {
     if line == 0 { String::new() } else { format!(" (up to line {line})") }
 }
 

@@ -46,7 +46,7 @@ fn matching(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     for entry in matches {
         let path = entry.map_err(|e| {
             let path = e.path().to_owned();
-            FileError::Io { doing: "list", path, error: e.into_error() }
+            FileError::Io { doing: "list", path, error: e.into() }
         })?;
         if disk::kind(&path)? == Kind::File {
             found.push(path);

@@ -129,7 +129,9 @@ impl AnyBatch {
     pub(super) fn expect<T: Data>(self) -> Result<Batch<T>> {
         self.into_typed().map_err(|batch| {
             let (found, wanted) = (batch.0.type_name(), std::any::type_name::<T>());
-            anyhow::anyhow!("a stream of {found} is read as one of {wanted}: is a side output's type wrong?")
+            anyhow::anyhow!(
+                "a stream of {found} is read as one of {wanted}: is a side output's type wrong?"
+            )
         })
     }
 }

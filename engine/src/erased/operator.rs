@@ -92,8 +92,7 @@ struct Erased<Op: Operator> {
 impl<Op: Operator> Erased<Op> {
     fn split<'a>(&'a mut self, env: &'a OperatorEnv) -> (&'a mut Op, OperatorContext<'a, Op::Out>) {
         let Erased { operator, state, output, watermark } = self;
-        let ctx =
-            OperatorContext::new(state, output, &env.metrics, env.clock.as_ref(), *watermark);
+        let ctx = OperatorContext::new(state, output, &env.metrics, env.clock.as_ref(), *watermark);
         (operator, ctx)
     }
 }

@@ -110,7 +110,8 @@ impl<S: Source> ErasedSource for Erased<S> {
         Box::pin(async move {
             let reader = self.0.open(ctx.clone()).await?;
             let clock = self.0.clock();
-            let strategy = clock.as_ref().map_or_else(Watermarks::monotonic, |c| c.watermarks.clone());
+            let strategy =
+                clock.as_ref().map_or_else(Watermarks::monotonic, |c| c.watermarks.clone());
             let bounded = self.0.is_bounded();
             let clocks = SplitClocks::new(strategy, bounded);
             let reader = ClockedReader { reader, clock, clocks, splits: Vec::new(), bounded, ctx };
@@ -135,7 +136,13 @@ struct ClockedReader<R: SourceReader> {
 }
 
 impl<R: SourceReader> ClockedReader<R> {
-    fn records(&mut self, mut batch: Batch<R::Item>, at: SplitIndex, first: u64, last: u64) -> Fetched {
+    fn records(
+        &mut self,
+        mut batch: Batch<R::Item>,
+        at: SplitIndex,
+        first: u64,
+        last: u64,
+    ) -> Fetched {
         if batch.is_empty() {
             return Fetched::Moved;
         }

@@ -150,11 +150,18 @@ impl fmt::Display for TypeShape {
         } else {
             f.write_str(short)?;
         }
-        if let Some(ContainerFormat::Struct(fields)) = self.containers.get(short).and_then(container) {
+        if let Some(ContainerFormat::Struct(fields)) =
+            self.containers.get(short).and_then(container)
+        {
             f.write_str(" { ")?;
             for (i, field) in fields.iter().enumerate() {
                 let comma = if i == 0 { "" } else { ", " };
-                write!(f, "{comma}{}: {}", field.name, format!("{:?}", field.value).to_lowercase())?;
+                write!(
+                    f,
+                    "{comma}{}: {}",
+                    field.name,
+                    format!("{:?}", field.value).to_lowercase()
+                )?;
             }
             f.write_str(" }")?;
         }

@@ -32,7 +32,10 @@ pub struct Scope<'a, K> {
 }
 
 impl<'a, K: Key> Scope<'a, K> {
-    pub(super) fn table<V: Send + 'static>(self, index: usize) -> (&'a mut Table<K, V>, KeyHash, &'a K) {
+    pub(super) fn table<V: Send + 'static>(
+        self,
+        index: usize,
+    ) -> (&'a mut Table<K, V>, KeyHash, &'a K) {
         (self.state.get_mut(Slot::at(index)), self.hash, self.key)
     }
 }

@@ -83,7 +83,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                     listed.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
                     *removed = 0;
                 }
-                vacant.insert(Slot { hash, key: key.clone(), value: new(), listed_at: 0 }).into_mut()
+                vacant
+                    .insert(Slot { hash, key: key.clone(), value: new(), listed_at: 0 })
+                    .into_mut()
             }
         };
         if slot.listed_at != snapshot {
@@ -242,4 +244,3 @@ pub(super) fn sections_of(range: KeyGroupRange) -> Vec<Section> {
         .map(|group| Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() })
         .collect()
 }
-

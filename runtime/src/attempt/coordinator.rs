@@ -14,9 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use riverrun_engine::checkpoint::{
-    Barrier, CheckpointId, CheckpointKind, Prepared, SnapshotMode,
-};
+use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, Prepared, SnapshotMode};
 use riverrun_engine::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
@@ -142,7 +140,9 @@ impl Coordinator {
                 .saturating_sub(now)
                 .max(Duration::from_millis(1)),
             None if state.wanted.is_some() => Duration::ZERO,
-            None => self.due_at(state).map_or(Duration::from_secs(3600), |at| at.saturating_sub(now)),
+            None => {
+                self.due_at(state).map_or(Duration::from_secs(3600), |at| at.saturating_sub(now))
+            }
         }
     }
 

@@ -84,7 +84,8 @@ impl Attempt<'_> {
         commands: &mut mpsc::Receiver<Command>,
     ) -> Result<Started, RunError> {
         self.status.set_phase(Phase::Restoring);
-        let broken = |error: anyhow::Error| Ok(Started::Ran(AttemptEnd::Broken(format!("{error:#}"))));
+        let broken =
+            |error: anyhow::Error| Ok(Started::Ran(AttemptEnd::Broken(format!("{error:#}"))));
         let mut participants = Participants::of(&self.graph, |node| self.context(node))
             .map_err(|e| RunError::Sinks(format!("{e:#}")))?;
         let stored = self.store.list().await?;
@@ -127,7 +128,18 @@ impl Attempt<'_> {
             tracing::warn!(%error, "left-overs of earlier attempts remain");
         }
         self.status.begin_attempt(self.number, checkpoint);
-        tracing::info!(attempt = self.number, restored = ?checkpoint.map(|c| c.0), "attempt begins");
+        match checkpoint {
+            Some(checkpoint) => {
+                tracing::info!(job = &*self.job, attempt = self.number, %checkpoint, "attempt begins");
+            }
+            None => {
+                tracing::info!(
+                    job = &*self.job,
+                    attempt = self.number,
+                    "attempt begins, from nothing"
+                );
+            }
+        }
         Ok(Started::Ran(self.go(restore, participants, begin.next, commands).await))
     }
 

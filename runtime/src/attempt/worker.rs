@@ -39,17 +39,14 @@ pub fn spawn(
     })
 }
 
-async fn work(
-    specs: Vec<SubtaskSpec>,
-    shared: Arc<Shared>,
-    mut signal: watch::Receiver<Signal>,
-) {
+async fn work(specs: Vec<SubtaskSpec>, shared: Arc<Shared>, mut signal: watch::Receiver<Signal>) {
     let mut tasks = JoinSet::new();
     for spec in specs {
         let first = spec.task.nodes.first().map(|id| shared.graph.node(*id).uid.clone());
         let operator = first.map(|uid| uid.to_string()).unwrap_or_default();
-        let span = tracing::info_span!("task", operator, subtask = spec.subtask.index);
-        tasks.spawn_local(subtask(spec, shared.clone(), signal.clone()).instrument(span));
+        let (job, subtask) = (&*shared.job, spec.subtask.index);
+        let span = tracing::info_span!("task", job, operator, subtask);
+        tasks.spawn_local(run_subtask(spec, shared.clone(), signal.clone()).instrument(span));
     }
     let cancelled = async {
         // The sender is gone only when the attempt is over too.
@@ -62,7 +59,7 @@ async fn work(
     }
 }
 
-async fn subtask(spec: SubtaskSpec, shared: Arc<Shared>, mut signal: watch::Receiver<Signal>) {
+async fn run_subtask(spec: SubtaskSpec, shared: Arc<Shared>, mut signal: watch::Receiver<Signal>) {
     let id = spec.subtask;
     let ran = async {
         let built = spec.build(&shared).await?;

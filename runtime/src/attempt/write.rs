@@ -56,7 +56,8 @@ impl Writer {
     /// deltas have become many or longer than the full segment they follow.
     #[must_use]
     pub fn mode(&self) -> SnapshotMode {
-        let (full, deltas) = self.segments.split_first().map_or((0, &[][..]), |(f, d)| (f.bytes, d));
+        let (full, deltas) =
+            self.segments.split_first().map_or((0, &[][..]), |(f, d)| (f.bytes, d));
         let delta_bytes: u64 = deltas.iter().map(|segment| segment.bytes).sum();
         if self.full_next || deltas.len() >= DELTAS_MAX || delta_bytes > full {
             SnapshotMode::Full

@@ -143,7 +143,8 @@ impl SubtaskSpec {
         {
             let parallelism = self.task.parallelism;
             let task =
-                source_task(source, node, (index, parallelism), chain, outlet, orders, shared).await?;
+                source_task(source, node, (index, parallelism), chain, outlet, orders, shared)
+                    .await?;
             return Ok(Built::Source(Box::new(task)));
         }
         let inbox = Inbox::new(self.inputs);

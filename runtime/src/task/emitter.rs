@@ -39,7 +39,8 @@ impl Route {
         groups: u16,
     ) -> Self {
         let targets = u32::try_from(senders.len()).unwrap_or(1);
-        let owner = |group| KeyGroupRange::owner(riverrun_engine::key::KeyGroup(group), targets, groups);
+        let owner =
+            |group| KeyGroupRange::owner(riverrun_engine::key::KeyGroup(group), targets, groups);
         let owners = (0..groups).map(owner).collect();
         let waiting = senders.iter().map(|_| None).collect();
         Route { port, partitioning, senders, waiting, owners, next: 0 }

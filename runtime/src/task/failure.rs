@@ -27,7 +27,11 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "operator '{}' (subtask {}) failed while {}", self.uid, self.subtask, self.doing)?;
+        write!(
+            f,
+            "operator '{}' (subtask {}) failed while {}",
+            self.uid, self.subtask, self.doing
+        )?;
         for (i, origin) in self.origins.iter().enumerate() {
             write!(f, "{}{origin}", if i == 0 { ", source position " } else { ", " })?;
         }

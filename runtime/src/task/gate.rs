@@ -44,14 +44,8 @@ impl Gate {
     /// A gate with `inputs` channels; `restored` is the watermark of the checkpoint.
     #[must_use]
     pub fn new(inputs: usize, restored: Timestamp) -> Self {
-        let input =
-            Input { watermark: Timestamp::MIN, activity: Activity::Active, aligned: false };
-        Gate {
-            inputs: vec![input; inputs],
-            aligning: None,
-            watermark: restored,
-            said_idle: false,
-        }
+        let input = Input { watermark: Timestamp::MIN, activity: Activity::Active, aligned: false };
+        Gate { inputs: vec![input; inputs], aligning: None, watermark: restored, said_idle: false }
     }
 
     /// Whether nothing may be taken from `input` now.

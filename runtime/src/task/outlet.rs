@@ -138,8 +138,8 @@ impl Outlet {
             }
             Tail::Sink { guard, writer, .. } => {
                 let none = Origins::default();
-                let prepare =
-                    guard.call("preparing a checkpoint", &none, || Ok(writer.prepare(checkpoint)))?;
+                let prepare = guard
+                    .call("preparing a checkpoint", &none, || Ok(writer.prepare(checkpoint)))?;
                 let (guard, subtask) = (guard.clone(), self.subtask.index);
                 self.preparing.push_back(Box::pin(async move {
                     let mut part = part;

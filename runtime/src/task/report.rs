@@ -1,6 +1,8 @@
 //! What tasks and coordinator tell each other.
 
-use riverrun_engine::checkpoint::{Barrier, CheckpointId, OperatorSnapshot, Prepared, SplitSnapshot};
+use riverrun_engine::checkpoint::{
+    Barrier, CheckpointId, OperatorSnapshot, Prepared, SplitSnapshot,
+};
 use riverrun_engine::graph::Uid;
 
 use super::failure::Failure;

@@ -116,8 +116,7 @@ impl SourceTask {
     fn fetch(&mut self) -> Result<Fetched, Stopped> {
         let records_max = if self.suspects.is_empty() { BATCH_RECORDS } else { 1 };
         let SourceTask { guard, reader, .. } = self;
-        let fetched =
-            guard.call("reading", &Origins::default(), || reader.fetch(records_max))?;
+        let fetched = guard.call("reading", &Origins::default(), || reader.fetch(records_max))?;
         if let Fetched::Batch(batch) = &fetched
             && !self.suspects.is_empty()
         {
@@ -134,8 +133,7 @@ impl SourceTask {
     async fn obey(&mut self, order: Order, life: Life) -> Result<Life, Stopped> {
         let Order::Barrier(barrier) = order;
         let SourceTask { guard, reader, .. } = self;
-        let splits =
-            guard.call("saving its offsets", &Origins::default(), || reader.snapshot())?;
+        let splits = guard.call("saving its offsets", &Origins::default(), || reader.snapshot())?;
         let part = Part { splits: Some((guard.uid.clone(), splits)), ..Part::default() };
         snapshot(barrier, &mut self.chain, &mut self.outlet, part).await?;
         if barrier.kind.is_last() {

@@ -1,16 +1,17 @@
 //! What do the parts cost, a record? Key hash, table update, window update and firing, snapshot.
 //! `cargo xtask bench kernels`.
-#![allow(missing_docs, reason = "criterion's macros make functions of their own")]
+#![allow(missing_docs, reason = "criterion makes functions of its own")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures")]
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use riverrun::engine::checkpoint::SnapshotMode;
-use riverrun::engine::data::Rmp;
-use riverrun::engine::element::{BATCH_RECORDS, Batch};
-use riverrun::engine::key::{KEY_GROUPS, KeyGroupRange, KeyHash, KeyHasher};
-use riverrun::engine::state::{Slot, StateKind, StateStore, Table};
-use riverrun::prelude::*;
+use riverrun_engine::checkpoint::SnapshotMode;
+use riverrun_engine::data::Rmp;
+use riverrun_engine::element::{BATCH_RECORDS, Batch};
+use riverrun_engine::key::{KEY_GROUPS, KeyGroupRange, KeyHash, KeyHasher};
+use riverrun_engine::state::{Declare, Slot, StateKind, StateStore, Table};
+use riverrun_engine::time::at;
 
 const KEYS: u64 = 100_000;
 
@@ -55,9 +56,7 @@ fn table(c: &mut Criterion) {
     });
     group.throughput(Throughput::Elements(KEYS));
     group.bench_function("delta_100k_changed", |b| {
-        b.iter_custom(|rounds| {
-            (0..rounds).map(|_| one_delta(&keys)).sum()
-        });
+        b.iter_custom(|rounds| (0..rounds).map(|_| one_delta(&keys)).sum());
     });
     group.finish();
 }
@@ -68,7 +67,6 @@ fn one_delta(keys: &[(u64, KeyHash)]) -> std::time::Duration {
     for (key, hash) in keys {
         *state.get_mut(slot).or_insert_with(*hash, key, || 0) += 1;
     }
-    #[allow(clippy::disallowed_methods, reason = "a bench measures")]
     let began = std::time::Instant::now();
     black_box(state.snapshot(SnapshotMode::Delta).expect("integers encode"));
     began.elapsed()
@@ -83,7 +81,7 @@ fn batches(c: &mut Criterion) {
         for (key, hash) in &keys[..BATCH_RECORDS] {
             batch.push_keyed(*key, at(0), *hash);
         }
-        riverrun::engine::erased::AnyBatch::new(batch)
+        riverrun_engine::erased::AnyBatch::new(batch)
     };
     let owner = |hash: KeyHash| usize::from(hash.group(KEY_GROUPS).0 % 2);
     group.bench_function("scatter_to_two", |b| {
