@@ -63,12 +63,12 @@ const PATIENCE: std::time::Duration = minutes(150);
 
 struct Silence {
     last: ValueState<Reading>,
-    silent: ValueState<bool>,
+    told: ValueState<()>,
 }
 
 impl Silence {
     fn open(op: &mut Declare<String>) -> Silence {
-        Silence { last: op.value("last"), silent: op.value("silent") }
+        Silence { last: op.value("last"), told: op.value("told") }
     }
 }
 
@@ -78,9 +78,14 @@ impl ProcessFunction for Silence {
     type Out = Alert;
 
     fn process(&mut self, reading: Reading, ctx: &mut Context<String, Alert>) -> Result<()> {
-        let last = self.last.get(ctx)?.cloned();
-        if let (Some(last), Some(true)) = (last, self.silent.take(ctx)?) {
-            ctx.emit(alert(What::Back, last, reading.at));
+        if let Some(last) = self.last.get(ctx)?.cloned()
+            && last.at + PATIENCE < reading.at
+        {
+            // The timer tells first, unless this reading overtook it: then it is told here.
+            if self.told.take(ctx)?.is_none() {
+                ctx.emit(alert(What::Silent, &last, last.at + PATIENCE));
+            }
+            ctx.emit(alert(What::Back, &last, reading.at));
         }
         ctx.set_timer(reading.at + PATIENCE);
         self.last.set(ctx, reading)
@@ -89,14 +94,14 @@ impl ProcessFunction for Silence {
     fn on_timer(&mut self, timer: Timer, ctx: &mut Context<String, Alert>) -> Result<()> {
         let last = self.last.get(ctx)?.filter(|last| last.at + PATIENCE <= timer.at).cloned();
         if let Some(last) = last {
-            ctx.emit(alert(What::Silent, last, timer.at));
-            self.silent.set(ctx, true)?;
+            ctx.emit(alert(What::Silent, &last, timer.at));
+            self.told.set(ctx, ())?;
         }
         Ok(())
     }
 }
 
-fn alert(what: What, last: Reading, at: Timestamp) -> Alert {
+fn alert(what: What, last: &Reading, at: Timestamp) -> Alert {
     let silent_min = (at - last.at).as_secs() / 60;
-    Alert { sensor: last.sensor, at, what, last_value: last.value, silent_min }
+    Alert { sensor: last.sensor.clone(), at, what, last_value: last.value, silent_min }
 }

@@ -5,9 +5,9 @@
 //! [`print`] shows records, [`null`] counts them. [`testing`] holds what every source and sink must
 //! keep to: a connector of your own can run it too.
 
-pub mod memory;
 pub mod datagen;
 pub mod file;
-pub mod print;
+pub mod memory;
 pub mod null;
+pub mod print;
 pub mod testing;

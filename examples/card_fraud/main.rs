@@ -24,7 +24,7 @@ fn pipeline(job: &Job) -> Result<()> {
         .rate(rate)
         .event_time(|tx| tx.at, Watermarks::bounded_out_of_orderness(secs(5)));
     let transactions = job.source("transactions", generated);
-    let cards = transactions.key_by(|tx| tx.card);
+    let cards = transactions.clone().key_by(|tx| tx.card);
     cards
         .clone()
         .window(Sliding::of(secs(60)).every(secs(10)))

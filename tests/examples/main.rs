@@ -1,8 +1,8 @@
 //! Every example runs whole, then with checkpoints and stopped in between, then killed (the process,
 //! SIGKILL) and restored at other parallelisms, against one golden output.
 //!
-//! `RIVERRUN_BLESS=1 cargo test --test examples` writes the golden files anew; look at the difference.
-//! `RIVERRUN_SEED=7` draws other moments to kill; a failure names its seed.
+//! `BLESS=1 cargo test --test examples` writes the golden files anew; look at the difference.
+//! `KILL_SEED=7` draws other moments to kill; a failure names its seed.
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "a test of processes")]
 
 mod rig;

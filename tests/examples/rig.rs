@@ -32,7 +32,7 @@ pub(crate) struct Moments {
 
 impl Moments {
     pub(crate) fn from_seed() -> Self {
-        let seed = std::env::var("RIVERRUN_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or(1);
         Moments { seed, state: seed }
     }
@@ -59,11 +59,11 @@ impl Example {
         Run { example: self, folder: tempfile::tempdir().expect("a folder") }
     }
 
-    /// The golden lines, sorted; written anew with `RIVERRUN_BLESS=1`.
+    /// The golden lines, sorted; written anew with `BLESS=1`.
     pub(crate) fn golden(&self) -> Vec<String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let path = root.join("tests/golden").join(format!("{}.txt", self.name));
-        if std::env::var_os("RIVERRUN_BLESS").is_some() {
+        if std::env::var_os("BLESS").is_some() {
             let run = self.in_folder();
             run.to_its_end(1, &[]);
             let text = run.lines().join("\n") + "\n";

@@ -125,7 +125,12 @@ impl<D> Cursor<D> {
             (Some(Place { bytes, line }), _) => {
                 let is = input.skip(bytes).map_err(self.told())?;
                 if is < bytes {
-                    return Err(FileError::Shrank { path: self.path.clone(), was: bytes, is, line });
+                    return Err(FileError::Shrank {
+                        path: self.path.clone(),
+                        was: bytes,
+                        is,
+                        line,
+                    });
                 }
             }
         }

@@ -76,7 +76,11 @@ pub(super) fn without_end(line: &[u8]) -> &[u8] {
 
 fn text(line: &[u8]) -> Result<&str, String> {
     str::from_utf8(without_end(line)).map_err(|e| {
-        format!("byte {} of the line is not UTF-8 (0x{:02x})", e.valid_up_to(), line[e.valid_up_to()])
+        format!(
+            "byte {} of the line is not UTF-8 (0x{:02x})",
+            e.valid_up_to(),
+            line[e.valid_up_to()]
+        )
     })
 }
 

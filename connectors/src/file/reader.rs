@@ -62,6 +62,9 @@ struct Brought<T, D> {
     chunk: Chunk<T>,
 }
 
+/// A chunk being read on a thread for blocking work.
+type Job<T, D> = BoxFuture<'static, Result<Brought<T, D>>>;
+
 /// Reads the files of one subtask.
 pub struct FileReader<T: Data, F: Format<T>> {
     format: F,
@@ -73,7 +76,7 @@ pub struct FileReader<T: Data, F: Format<T>> {
     /// Splits that have caught up, until the next look.
     resting: VecDeque<(SplitIndex, Cursor<F::Decoder>)>,
     rest: Option<BoxFuture<'static, ()>>,
-    job: Option<BoxFuture<'static, Result<Brought<T, F::Decoder>>>>,
+    job: Option<Job<T, F::Decoder>>,
     finished: VecDeque<Finished<T>>,
     failed: Option<anyhow::Error>,
 }
@@ -122,11 +125,7 @@ impl<T: Data, F: Format<T>> FileReader<T, F> {
         !self.finished.is_empty() || self.failed.is_some()
     }
 
-    fn begin(
-        &self,
-        split: SplitIndex,
-        mut cursor: Cursor<F::Decoder>,
-    ) -> BoxFuture<'static, Result<Brought<T, F::Decoder>>> {
+    fn begin(&self, split: SplitIndex, mut cursor: Cursor<F::Decoder>) -> Job<T, F::Decoder> {
         let (settings, format) = (self.settings, self.format.clone());
         let work = self.ctx.blocking(move || {
             let chunk = cursor.read(&settings, &format);

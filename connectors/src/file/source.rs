@@ -130,7 +130,8 @@ impl<T: Data, F: Format<T>> FileSource<T, F> {
         let packed = files.iter().find(|file| Packing::of(file) != Packing::Plain);
         match packed {
             Some(file) if follow => {
-                let reason = format!("'{file}' is packed and cannot be followed as it grows: unpack");
+                let reason =
+                    format!("'{file}' is packed and cannot be followed as it grows: unpack");
                 Err(Self::refuse(&format!("{reason} it, or remove `.follow()`")))
             }
             _ => Ok(files),

@@ -117,11 +117,7 @@ impl<S: Source> Drive<S> {
     }
 
     /// Puts down where each split is and what was read of it.
-    pub(super) fn put_down(
-        self,
-        kept: &mut [Kept],
-        read: &mut [Vec<S::Item>],
-    ) -> Result<()> {
+    pub(super) fn put_down(self, kept: &mut [Kept], read: &mut [Vec<S::Item>]) -> Result<()> {
         for (i, lane) in self.lanes.into_iter().enumerate() {
             if let Some(offset) = self.reader.offset(SplitIndex(i)) {
                 kept[lane.kept].offset = Some(to_bytes(&offset)?);

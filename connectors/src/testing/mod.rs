@@ -9,6 +9,8 @@
 
 mod doors;
 mod drive;
+#[cfg(test)]
+mod planted;
 mod sink;
 mod source;
 

@@ -45,13 +45,8 @@ enum Death {
     CommittedTwice,
 }
 
-const DEATHS: [Death; 5] = [
-    Death::WhileWriting,
-    Death::Prepared,
-    Death::Decided,
-    Death::Committed,
-    Death::CommittedTwice,
-];
+const DEATHS: [Death; 5] =
+    [Death::WhileWriting, Death::Prepared, Death::Decided, Death::Committed, Death::CommittedTwice];
 
 const UID: &str = "checked";
 /// Records of one checkpoint.

@@ -90,9 +90,9 @@ fn an_empty_file_ends_at_once() {
     let folder = Folder::new();
     for name in ["a.jsonl", "a.csv"] {
         let path = folder.write(name, "");
-        assert_eq!(read_all(&Files::json_lines::<u32>(&path)).expect("read"), [vec![]]);
-        assert_eq!(read_all(&Files::csv::<(u32,)>(&path)).expect("read"), [vec![]]);
-        assert_eq!(read_all(&Files::lines(&path).follow()).expect("read").concat().len(), 0);
+        assert_eq!(read_all(&Files::json_lines::<u32>(&path)).expect("read")[0].len(), 0);
+        assert_eq!(read_all(&Files::csv::<(u32,)>(&path)).expect("read")[0].len(), 0);
+        assert_eq!(read_all(&Files::lines(&path).follow()).expect("read")[0].len(), 0);
     }
 }
 
@@ -135,9 +135,10 @@ fn a_followed_file_is_read_line_by_line_as_it_grows() {
     assert_eq!(reader.next(9).expect("reads").0, Progress::CaughtUp(split));
     folder.append("log.txt", "o\n");
     let (progress, items) = reader.next(9).expect("reads");
-    assert_eq!((progress, items), (Progress::Records { split, first: 2, last: 2 }, vec![
-        "two".to_owned()
-    ]));
+    assert_eq!(
+        (progress, items),
+        (Progress::Records { split, first: 2, last: 2 }, vec!["two".to_owned()])
+    );
     assert_eq!(reader.next(9).expect("reads").0, Progress::CaughtUp(split));
 }
 
