@@ -1,7 +1,8 @@
 //! Prints records to standard output, one JSON line each: to see what a job does.
 //!
-//! At least once: lines appear at once, and again after a restart. Lines of one batch stay together.
-//! Called by the sink task through `engine::sink`; the writing happens on a thread of its own.
+//! At least once: lines appear at once, and again after a restart. Lines of one batch stay
+//! together. Called by the sink task through `engine::sink`; the writing happens on a thread of its
+//! own.
 
 use std::io::{self, Write};
 use std::sync::Arc;

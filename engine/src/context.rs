@@ -1,5 +1,6 @@
 //! What the runtime lends to sources and sinks: who they are, the clock, waiting, and threads
-//! for blocking work. Under simulation the same doors lead to a paused clock and to threads that run inline.
+//! for blocking work. Under simulation the same doors lead to a paused clock and to threads that
+//! run inline.
 
 use std::fmt;
 use std::future::Future;
@@ -37,7 +38,8 @@ pub struct TaskContext {
     pub subtask: u32,
     /// Of how many.
     pub parallelism: u32,
-    /// A name no other attempt of this job has, for what must not be mixed up with their left-overs.
+    /// A name no other attempt of this job has, for what must not be mixed up with their
+    /// left-overs.
     pub attempt: Arc<str>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,

@@ -67,7 +67,7 @@ fn a_state_declared_twice_is_named() {
     }
     let found = problems(|job| {
         let open = |op: &mut Declare<u64>| {
-            (op.value::<u64>("last"), op.value::<u64>("last"));
+            let _states = [op.value::<u64>("last"), op.value::<u64>("last")];
             Twice
         };
         let keyed = job.source("numbers", source()).key_by(|n| *n);

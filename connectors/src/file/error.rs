@@ -30,8 +30,8 @@ pub enum FileError {
     },
     /// A folder without files.
     #[error(
-        "RR0512: the folder '{path}' holds no visible file: an input without files is more likely a \
-         mistake than no input; name another folder, or put an empty file there"
+        "RR0512: the folder '{path}' holds no visible file: an input without files is more likely \
+         a mistake than no input; name another folder, or put an empty file there"
     )]
     EmptyFolder {
         /// The folder.
@@ -70,8 +70,8 @@ pub enum FileError {
     },
     /// A file that is shorter than it was.
     #[error(
-        "RR0517: '{path}' shrank from {was} to {is} bytes since it was first read{}: files may only \
-         grow; put it back as it was, or start the job anew", up_to(*line)
+        "RR0517: '{path}' shrank from {was} to {is} bytes since it was first read{}: files may \
+         only grow; put it back as it was, or start the job anew", up_to(*line)
     )]
     Shrank {
         /// The file.
@@ -98,8 +98,8 @@ pub enum FileError {
     },
     /// A last line that was read as a record and has grown since.
     #[error(
-        "RR0519: line {line} of '{path}' was read as the last one, without a line end, and has grown \
-         since: its first half became a record already; use `.follow()` for files that grow"
+        "RR0519: line {line} of '{path}' was read as the last one, without a line end, and has \
+         grown since: its first half became a record already; use `.follow()` for files that grow"
     )]
     LineGrew {
         /// The file.
@@ -109,8 +109,8 @@ pub enum FileError {
     },
     /// A record that cannot be read.
     #[error(
-        "RR0520: {at}: {reason}; mend the line, or skip such records with `.on_bad(OnBad::Skip)`, or \
-         read them as `Parsed` with `.or_bad()` and send them to `.dead_letter(sink)`"
+        "RR0520: {at}: {reason}; mend the line, or skip such records with `.on_bad(OnBad::Skip)`, \
+         or read them as `Parsed` with `.or_bad()` and send them to `.dead_letter(sink)`"
     )]
     Bad {
         /// File and line.
@@ -121,8 +121,8 @@ pub enum FileError {
     /// Committed output that is not there.
     #[error(
         "RR0521: output is lost: '{visible}' ({bytes} bytes), which checkpoint {checkpoint} \
-         promised, is neither there nor waiting as '{hidden}': if it was taken away after it became \
-         visible put it back, else restore the folder from a copy"
+         promised, is neither there nor waiting as '{hidden}': if it was taken away after it \
+         became visible put it back, else restore the folder from a copy"
     )]
     OutputLost {
         /// The promised file.

@@ -1,7 +1,7 @@
 //! Formats made of lines: how records are read off lines and written as lines.
 //!
-//! A [`Decode`] is fed whole lines, with their ends, in order; it never sees a file. [`Encode`] writes
-//! records into a buffer. A format of your own implements [`Format`] or [`Encode`].
+//! A [`Decode`] is fed whole lines, with their ends, in order; it never sees a file. [`Encode`]
+//! writes records into a buffer. A format of your own implements [`Format`] or [`Encode`].
 
 use std::marker::PhantomData;
 use std::str;

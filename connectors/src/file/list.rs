@@ -1,4 +1,5 @@
-//! From what the user wrote to the files it means: a file, the visible files of a folder, or a glob.
+//! From what the user wrote to the files it means: a file, the visible files of a folder, or a
+//! glob.
 //!
 //! Called when splits are discovered and by `check`. A path that leads to a file or folder is never
 //! taken for a pattern; a pattern without files is an error.

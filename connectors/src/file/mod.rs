@@ -2,9 +2,9 @@
 //!
 //! A path is a file, a folder (its visible files, not those of subfolders) or a glob
 //! (`logs/*.jsonl.gz`); `.gz` and `.zst` are unpacked. A checkpoint keeps the byte after the last
-//! record, the line and what the file looked like: a file that shrank, vanished or was replaced is an
-//! error, never read on from somewhere else. Packed files are resumed by unpacking them again up to
-//! the place.
+//! record, the line and what the file looked like: a file that shrank, vanished or was replaced is
+//! an error, never read on from somewhere else. Packed files are resumed by unpacking them again up
+//! to the place.
 //!
 //! ```no_run
 //! # use serde::{Deserialize, Serialize};

@@ -5,8 +5,8 @@
 //!    the next record begins another file.
 //! 3. The participant gives the files their visible names once the checkpoint is decided.
 //!
-//! Invariant: after an error the writer writes nothing more: what a failed write or sync left on the
-//! disk is not known, and is never tried again.
+//! Invariant: after an error the writer writes nothing more: what a failed write or sync left on
+//! the disk is not known, and is never tried again.
 
 use std::fs::File;
 use std::io::Write;

@@ -87,17 +87,17 @@ impl<T: Data, F: Format<T>> FileSource<T, F> {
         self
     }
 
-    /// Cuts plain files of JSON or raw lines into ranges of `n` bytes, a split each, so that several
-    /// subtasks read one file. A range has the lines that start in it. A checkpoint holds the number:
-    /// it cannot change later.
+    /// Cuts plain files of JSON or raw lines into ranges of `n` bytes, a split each, so that
+    /// several subtasks read one file. A range has the lines that start in it. A checkpoint holds
+    /// the number: it cannot change later.
     #[must_use]
     pub fn split_bytes(mut self, n: u64) -> Self {
         self.settings.split_bytes = Some(n);
         self
     }
 
-    /// The longest line (CSV: record) that is read, in bytes: 64 MiB unless said otherwise. A longer
-    /// one is a bad record.
+    /// The longest line (CSV: record) that is read, in bytes: 64 MiB unless said otherwise. A
+    /// longer one is a bad record.
     #[must_use]
     pub fn max_line_bytes(mut self, n: u64) -> Self {
         self.settings.max_line_bytes = n;
@@ -122,8 +122,8 @@ impl<T: Data, F: Format<T>> FileSource<T, F> {
             return Err(Self::refuse(reason));
         }
         if split_bytes.is_some() && !F::RANGES {
-            let reason = "this format cannot be read from its middle: remove `.split_bytes(..)`, or \
-                          write JSON lines";
+            let reason = "this format cannot be read from its middle: remove `.split_bytes(..)`, \
+                          or write JSON lines";
             return Err(Self::refuse(reason));
         }
         let files = list::files(&self.path)?;

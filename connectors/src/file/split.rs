@@ -1,8 +1,8 @@
 //! What is read, how far, and whether it is still the same file.
 //!
-//! Invariants: a split's id never changes; the ranges of a file are cut at fixed multiples of a size,
-//! so that a file that grew has the old ranges and more; an offset carries what is needed to notice
-//! that its file shrank or was replaced.
+//! Invariants: a split's id never changes; the ranges of a file are cut at fixed multiples of a
+//! size, so that a file that grew has the old ranges and more; an offset carries what is needed to
+//! notice that its file shrank or was replaced.
 
 use std::fmt;
 use std::fs::File;
@@ -92,8 +92,8 @@ impl Seen {
         self.length
     }
 
-    /// Opens the file at `path`, having made sure that it is the one seen `before`; with how it looks
-    /// now. `line` is where reading stands, for errors.
+    /// Opens the file at `path`, having made sure that it is the one seen `before`; with how it
+    /// looks now. `line` is where reading stands, for errors.
     pub(super) fn open(
         before: Option<Seen>,
         path: &Path,

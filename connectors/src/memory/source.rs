@@ -1,7 +1,7 @@
 //! Reads items that lie in memory, or that a test pushes while the job runs.
 //!
-//! Called by the source task through `engine::source`. Invariants: items are never removed, so every
-//! offset stays readable; an offset is the number of items of its split that were read.
+//! Called by the source task through `engine::source`. Invariants: items are never removed, so
+//! every offset stays readable; an offset is the number of items of its split that were read.
 
 use std::fmt;
 use std::future::{Future, poll_fn};

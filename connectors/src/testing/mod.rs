@@ -1,5 +1,5 @@
-//! What every source and sink must keep to, as checks that run without the runtime: for the tests of
-//! a connector of your own.
+//! What every source and sink must keep to, as checks that run without the runtime: for the tests
+//! of a connector of your own.
 //!
 //! ```
 //! use riverrun_connectors::datagen::Datagen;

@@ -1,5 +1,5 @@
-//! The checks of a sink: it dies at each step of the protocol of `riverrun_engine::sink`, and what is
-//! visible afterwards is counted.
+//! The checks of a sink: it dies at each step of the protocol of `riverrun_engine::sink`, and what
+//! is visible afterwards is counted.
 //!
 //! 1. Attempt `a` writes and commits checkpoint 1, then dies somewhere in checkpoint 2.
 //! 2. Attempt `b` recovers (twice) from the checkpoint that was decided last: exactly its records

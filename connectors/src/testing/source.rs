@@ -85,8 +85,8 @@ fn kill_points(records: usize) -> Vec<usize> {
     points
 }
 
-/// Checks that `source` keeps the contract of `riverrun_engine::source`. What it reads must stay the
-/// same meanwhile; an unbounded source counts as read when every split has caught up.
+/// Checks that `source` keeps the contract of `riverrun_engine::source`. What it reads must stay
+/// the same meanwhile; an unbounded source counts as read when every split has caught up.
 ///
 /// # Errors
 /// What it breaks, and when.
