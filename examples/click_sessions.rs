@@ -72,8 +72,8 @@ impl Aggregate<Click> for Visit {
     }
 }
 
-/// Ten clicks a second. A visitor clicks for some minutes and comes back hours later. One click in a
-/// thousand was held up on the visitor's phone for a day: it is too late for any session.
+/// Ten clicks a second. A visitor clicks for some minutes and comes back hours later. One click in
+/// a thousand was held up on the visitor's phone for a day: it is too late for any session.
 fn click(i: u64, chance: &mut Chance) -> Click {
     let ms = i as i64 * 100;
     let awake = i / 6_000 * 40;

@@ -1,6 +1,6 @@
 //! A sensor fell silent: each reading sets a timer; when it fires and nothing has come since, there
-//! is an alert, and a second one when the sensor speaks again. Event time makes the replay of a year
-//! of measurements, in seconds, say the same as the live job would have.
+//! is an alert, and a second one when the sensor speaks again. Event time makes the replay of a
+//! year of measurements, in seconds, say the same as the live job would have.
 //!
 //! The measurements are real: `examples/data/README.md` says whose.
 //! `cargo run --release --example sensor_alerts -- run`

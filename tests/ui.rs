@@ -1,4 +1,5 @@
-//! What the compiler says to a user whose pipeline does not fit together: the texts are an interface.
+//! What the compiler says to a user whose pipeline does not fit together: the texts are an
+//! interface.
 //!
 //! `TRYBUILD=overwrite cargo test --test ui` writes the expected texts anew.
 

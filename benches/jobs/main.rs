@@ -1,8 +1,8 @@
 //! How fast is a whole job beside the same work done by hand in one thread? `cargo xtask bench`.
 //!
-//! Every row runs the engine and the single-threaded oracle in turns, in the same minutes, and prints
-//! the median of the ratios; absolute figures are this machine's at this moment. Results are checked:
-//! engine and oracle must agree on count and checksum.
+//! Every row runs the engine and the single-threaded oracle in turns, in the same minutes, and
+//! prints the median of the ratios; absolute figures are this machine's at this moment. Results
+//! are checked: engine and oracle must agree on count and checksum.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench prints and measures")]
 
 mod args;

@@ -1,5 +1,5 @@
-//! The same work by hand: one thread, one loop, hash maps. What a careful programmer would write who
-//! needs no restart, no late records and no second core.
+//! The same work by hand: one thread, one loop, hash maps. What a careful programmer would write
+//! who needs no restart, no late records and no second core.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ fn running(events: u64, keys: u64) -> Tally {
 
 const SLICE_MS: i64 = 10_000;
 
-/// Counts per key in windows of `slices` slices that begin at every slice. Time rises with `i`, so a
-/// slice is over when the next begins.
+/// Counts per key in windows of `slices` slices that begin at every slice. Time rises with `i`, so
+/// a slice is over when the next begins.
 fn windows(events: u64, keys: u64, slices: i64) -> Tally {
     let (mut tally, mut open) = (Tally::default(), BTreeMap::<i64, HashMap<u64, u64>>::new());
     let mut fire = |open: &mut BTreeMap<i64, HashMap<u64, u64>>, end: i64| {

@@ -16,7 +16,8 @@ use crate::state::{StateSpec, TypeShape};
 pub enum CompatError {
     /// The job has no such operator or state any more.
     #[error(
-        "RR0101: the checkpoint holds state '{uid}/{state}' ({stored}), which the job no longer has; \
+        "RR0101: the checkpoint holds state '{uid}/{state}' ({stored}), which the job no longer \
+         has; \
          if the step was renamed, add `.formerly(\"{uid}\")`; to give the state up for good, run \
          with `--drop-state {uid}/{state}`"
     )]
@@ -30,8 +31,9 @@ pub enum CompatError {
     },
     /// The type, kind or codec is another.
     #[error(
-        "RR0102: the {what} of state '{uid}/{state}' changed: the checkpoint holds {stored}, the job \
-         declares {declared}; declare a migration with `op.migrate(&state, |old: Old| ..)`, or give \
+        "RR0102: the {what} of state '{uid}/{state}' changed: the checkpoint holds {stored}, the \
+         job declares {declared}; declare a migration with `op.migrate(&state, |old: Old| ..)`, \
+         or give \
          the state up with `--drop-state {uid}/{state}`"
     )]
     Changed {

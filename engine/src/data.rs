@@ -27,7 +27,8 @@ impl<T: Clone + Send + Serialize + DeserializeOwned + 'static> Data for T {}
     message = "`{Self}` cannot be a key",
     label = "not a key",
     note = "a key must be `Clone + Eq + Send + 'static` and serializable: add \
-            `#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]`, or key by an id or a string; \
+            `#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]`, or key by an id or a \
+            string; \
             floating-point numbers have no total equality"
 )]
 pub trait Key: Data + Eq {}

@@ -1,8 +1,9 @@
-//! What a channel carries: an [`Element`] is a batch of records, a watermark, a barrier, idle or end.
+//! What a channel carries: an [`Element`] is a batch of records, a watermark, a barrier, idle or
+//! end.
 //!
 //! Grammar of one channel: `(Batch | Watermark | Idle | Barrier)* End`. Watermarks rise, barriers
-//! come with rising checkpoint ids, nothing follows the end. A batch or watermark after `Idle` makes
-//! the channel active again.
+//! come with rising checkpoint ids, nothing follows the end. A batch or watermark after `Idle`
+//! makes the channel active again.
 
 use std::fmt;
 use std::sync::Arc;

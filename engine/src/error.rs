@@ -11,7 +11,8 @@ use crate::graph::Uid;
 pub enum GraphError {
     /// Two steps have one name.
     #[error(
-        "RR0001: the uid '{uid}' is used twice, at {first} and at {second}; a uid names one step for \
+        "RR0001: the uid '{uid}' is used twice, at {first} and at {second}; a uid names one step \
+         for \
          good: give one of them another"
     )]
     UidTwice {
@@ -46,7 +47,8 @@ pub enum GraphError {
     },
     /// A parallelism that is none.
     #[error(
-        "RR0004: the parallelism of '{step}' at {at} is {parallelism}: it must be 1 to {groups} (the \
+        "RR0004: the parallelism of '{step}' at {at} is {parallelism}: it must be 1 to {groups} \
+         (the \
          number of key groups)"
     )]
     Parallelism {
@@ -74,7 +76,8 @@ pub enum GraphError {
     NoSource,
     /// A stream that goes nowhere.
     #[error(
-        "RR0007: nothing reads the stream of '{step}' at {at}: end it with `.sink(\"name\", ..)` or \
+        "RR0007: nothing reads the stream of '{step}' at {at}: end it with `.sink(\"name\", ..)` \
+         or \
          remove it"
     )]
     NoSink {

@@ -182,22 +182,27 @@ mod tests {
         assert_eq!(text.0, 0x3fe2_8491_a8e6_c4fc, "the frozen hash of tuples has changed");
     }
 
+    type Composed = (i64, String, Option<u32>);
+
     proptest! {
         #[test]
-        fn keys_come_back_and_keep_their_order(a: (i64, String, Option<u32>), b: (i64, String, Option<u32>)) {
-            let bytes = |key: &(i64, String, Option<u32>)| {
+        fn keys_come_back_and_keep_their_order(a: Composed, b: Composed) {
+            let bytes = |key: &Composed| {
                 let mut out = Vec::new();
                 encode(key, &mut out).expect("encodes");
                 out
             };
-            prop_assert_eq!(&decode::<(i64, String, Option<u32>)>(&bytes(&a)).expect("decodes"), &a);
+            prop_assert_eq!(&decode::<Composed>(&bytes(&a)).expect("decodes"), &a);
             prop_assert_eq!(bytes(&a).cmp(&bytes(&b)), a.cmp(&b));
         }
 
         #[test]
         fn every_group_has_one_owner(parallelism in 1_u32..=128, group in 0_u16..128) {
             let owners: Vec<u32> = (0..parallelism)
-                .filter(|i| KeyGroupRange::of_subtask(*i, parallelism, 128).contains(KeyGroup(group)))
+                .filter(|i| {
+                    let range = KeyGroupRange::of_subtask(*i, parallelism, 128);
+                    range.contains(KeyGroup(group))
+                })
                 .collect();
             prop_assert_eq!(owners, vec![KeyGroupRange::owner(KeyGroup(group), parallelism, 128)]);
         }

@@ -1,5 +1,6 @@
 //! The counters of one operator's subtask. Written by the task that owns it (relaxed, once a batch
-//! where possible), read by whoever shows them. Balance: `in = out of its function + late + skipped`.
+//! where possible), read by whoever shows them. Balance: `in = out of its function + late +
+//! skipped`.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

@@ -1,5 +1,5 @@
-//! Where an operator's results wait until the task takes them: the main output in batches of at most
-//! [`BATCH_RECORDS`], and its side outputs by name.
+//! Where an operator's results wait until the task takes them: the main output in batches of at
+//! most [`BATCH_RECORDS`], and its side outputs by name.
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +11,8 @@ use crate::erased::AnyBatch;
 use crate::key::KeyHash;
 use crate::time::Timestamp;
 
-/// The name and type of a second output: `const LATE: SideOutput<Click> = SideOutput::new("late");`.
+/// The name and type of a second output: `const LATE: SideOutput<Click> =
+/// SideOutput::new("late");`.
 pub struct SideOutput<T> {
     name: &'static str,
     item: PhantomData<fn() -> T>,

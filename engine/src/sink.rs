@@ -8,13 +8,14 @@
 //!    what it writes after does not; the returned future ends when N's part is safe but hidden;
 //! 2. when all have, each participant gets `prepared(N)`;
 //! 3. the snapshot of N is made durable;
-//! 4. the decision: the participant that [`Role::Decides`] commits N (a Kafka transaction that holds
+//! 4. the decision: the participant that [`Role::Decides`] commits N (a Kafka transaction that
+//!    holds
 //!    the marker). Without such a participant the manifest of N, once stored, is the decision;
 //! 5. every participant that [`Role::Follows`] commits N: idempotent, repeated after a crash.
 //!
-//! At recovery the deciding participant says which checkpoint holds; that one is restored; then each
-//! participant gets `recover(N, what N prepared)` before any record is written: it commits that
-//! again, and removes everything of other attempts that no checkpoint named.
+//! At recovery the deciding participant says which checkpoint holds; that one is restored; then
+//! each participant gets `recover(N, what N prepared)` before any record is written: it commits
+//! that again, and removes everything of other attempts that no checkpoint named.
 
 use std::future::Future;
 

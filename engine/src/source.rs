@@ -1,5 +1,5 @@
-//! Where records come from: a [`Source`] knows its splits, a [`SourceReader`] reads the splits of one
-//! subtask, batch by batch.
+//! Where records come from: a [`Source`] knows its splits, a [`SourceReader`] reads the splits of
+//! one subtask, batch by batch.
 //!
 //! The reader is called by one task, in this order: `assign` for each split, then `next` and
 //! `offset` at will. `next` never waits; `ready` only waits, so that dropping its future at any

@@ -1,5 +1,5 @@
-//! Watermarks: how a split's clock is read off its records, and how the clocks of a subtask's splits
-//! become one watermark.
+//! Watermarks: how a split's clock is read off its records, and how the clocks of a subtask's
+//! splits become one watermark.
 //!
 //! Decisions without I/O: the source task tells [`SplitClocks`] what happened and what time it is.
 //! Invariants: the watermark never goes back; an idle split is counted again before its first

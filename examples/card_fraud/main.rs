@@ -1,8 +1,9 @@
-//! Card fraud, found while it happens: a card that spends too much within a minute (sliding window),
-//! and a card that pays in two countries within a minute (process function with state and a timer).
+//! Card fraud, found while it happens: a card that spends too much within a minute (sliding
+//! window), and a card that pays in two countries within a minute (process function with state and
+//! a timer).
 //!
-//! The transactions are synthetic; fraud is planted in them and labelled, so that `cargo xtask demo`
-//! can tell how much of it was found: `cargo run --release --example card_fraud -- run`
+//! The transactions are synthetic; fraud is planted in them and labelled, so that `cargo xtask
+//! demo` can tell how much of it was found: `cargo run --release --example card_fraud -- run`
 mod transactions;
 
 use riverrun::connectors::datagen::Datagen;

@@ -65,14 +65,14 @@ impl Truth {
 
 const CARDS: u64 = 5_000;
 
-/// Transaction `i` of a hundred a second. In each minute one card is stolen: for twenty seconds part
-/// of the transactions are the thief's, large and, every other minute, from abroad. Some honest cards
-/// spend much too, and some thieves little: no rule finds all fraud and nothing else.
+/// Transaction `i` of a hundred a second. In each minute one card is stolen: for twenty seconds
+/// part of the transactions are the thief's, large and, every other minute, from abroad. Some
+/// honest cards spend much too, and some thieves little: no rule finds all fraud and nothing else.
 pub(crate) fn transaction(i: u64, chance: &mut Chance) -> Transaction {
     let (ms, minute) = (i * 10, i / 6_000);
     let stolen = minute * 7_919 % CARDS;
     let thief = ms % 60_000 / 20_000 == 1 && chance.below(60) == 0;
-    let spree = !thief && chance.below(400) == 0;
+    let spree = !thief && chance.below(1_000) == 0;
     let card = match (thief, spree) {
         (true, _) => stolen,
         (_, true) => minute / 10 % CARDS,

@@ -16,7 +16,8 @@ const BAD: SideOutput<BadRecord> = SideOutput::new("dead-letters");
 
 impl<T: Data> Stream<Parsed<T>> {
     /// Sends the records that could not be read to `sink`, and goes on with those that could. The
-    /// uid is the sink's. A bad record has no time of its own: give the stream its clock behind this.
+    /// uid is the sink's. A bad record has no time of its own: give the stream its clock behind
+    /// this.
     #[track_caller]
     pub fn dead_letter<S: Sink<BadRecord>>(self, uid: &str, sink: S) -> Stream<T> {
         let good = self.each_batch(Step::unnamed("dead_letter"), |batch, ctx| {

@@ -13,6 +13,7 @@ use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::compat::CompatError;
 use riverrun_engine::element::Origin;
 use riverrun_engine::graph::Graph;
+use riverrun_engine::time::Timestamp;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -59,7 +60,8 @@ pub enum RunError {
     },
     /// Stopped while no attempt was running.
     #[error(
-        "RR0402: stopped between two attempts, without a last checkpoint; the last failure: {last}"
+        "RR0402: stopped without a last checkpoint, because the attempt had failed: {last}; the next \
+         run goes on from the newest checkpoint"
     )]
     StoppedBetween {
         /// The last failure.
@@ -174,17 +176,7 @@ async fn attempts(
     let pid = std::process::id();
     let name =
         |number: u32| -> Arc<str> { format!("{:x}-{pid:x}-{number}", began.as_millis()).into() };
-    let _lock = StoreLock::acquire(
-        path,
-        &LockInfo {
-            pid,
-            job: job.to_owned(),
-            attempt: name(1).to_string(),
-            since: began,
-            control_port: Some(control.address.port),
-            control_token: control.address.token.clone(),
-        },
-    )?;
+    let _lock = lock(path, job, began, &name(1), &control)?;
     let graph = Arc::new(graph);
     let mut options = options.clone();
     let (text, last) = (String::new(), None);
@@ -204,14 +196,14 @@ async fn attempts(
         };
         let end = match attempt.run(&options, &mut control.commands).await? {
             Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
-            Started::Ran(AttemptEnd::Ended(checkpoint)) => {
-                return Ok(Outcome::Ended { checkpoint });
-            }
-            Started::Ran(AttemptEnd::Stopped(checkpoint)) => {
-                return Ok(Outcome::Stopped { checkpoint });
-            }
             Started::Ran(end) => end,
         };
+        match end {
+            AttemptEnd::Ended(checkpoint) => return Ok(Outcome::Ended { checkpoint }),
+            AttemptEnd::Stopped(checkpoint) => return Ok(Outcome::Stopped { checkpoint }),
+            AttemptEnd::Failed(_) | AttemptEnd::Broken(_) => {}
+        }
+        let stopping = status.phase() == Phase::Stopping;
         let progressed = status.checkpoints().0 > committed;
         if progressed {
             // From here on the newest checkpoint is this run's own, and holds what was decided:
@@ -223,17 +215,35 @@ async fn attempts(
         if failures.in_a_row >= config.restart.attempts {
             return Err(RunError::GaveUp { attempts: failures.in_a_row, last: text });
         }
+        if stopping {
+            // Whoever asked for a stop does not want another attempt.
+            return Err(RunError::StoppedBetween { last: text });
+        }
         let pause = failures.pause();
-        tracing::error!(
-            attempt = number,
-            reason = text,
-            pause_ms = pause.as_millis(),
-            "attempt failed"
-        );
+        let pause_ms = pause.as_millis();
+        tracing::error!(job, attempt = number, reason = text, pause_ms, "attempt failed");
         status.set_phase(Phase::BackingOff);
         wait(pause, &mut control.commands, &text).await?;
         number += 1;
     }
+}
+
+fn lock(
+    path: &str,
+    job: &str,
+    since: Timestamp,
+    attempt: &str,
+    control: &Control,
+) -> Result<StoreLock, LockError> {
+    let info = LockInfo {
+        pid: std::process::id(),
+        job: job.to_owned(),
+        attempt: attempt.to_owned(),
+        since,
+        control_port: Some(control.address.port),
+        control_token: control.address.token.clone(),
+    };
+    StoreLock::acquire(path, &info)
 }
 
 /// Waits out the pause; a stop ends the run at once, there is nothing to cut.

@@ -1,4 +1,5 @@
-//! What a running job shows of itself: written by tasks and coordinator, read by whoever displays it.
+//! What a running job shows of itself: written by tasks and coordinator, read by whoever displays
+//! it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! Every example runs whole, then with checkpoints and stopped in between, then killed (the process,
-//! SIGKILL) and restored at other parallelisms, against one golden output.
+//! Every example runs whole, then with checkpoints and stopped in between, then killed (the
+//! process, SIGKILL) and restored at other parallelisms, against one golden output.
 //!
 //! `BLESS=1 cargo test --test examples` writes the golden files anew; look at the difference.
 //! `KILL_SEED=7` draws other moments to kill; a failure names its seed.

@@ -1,5 +1,5 @@
-//! Whole jobs on the real runtime within this process: failures and what they say, stops, restores at
-//! every parallelism, changed jobs, damaged checkpoints.
+//! Whole jobs on the real runtime within this process: failures and what they say, stops, restores
+//! at every parallelism, changed jobs, damaged checkpoints.
 #![allow(clippy::disallowed_methods, reason = "a test of files and threads")]
 
 mod changed;

@@ -10,7 +10,8 @@ struct Tx {
 struct Velocity;
 
 fn pipeline(transactions: riverrun::operators::Stream<Tx>) {
-    let _alerts = transactions.key_by(|tx| tx.card).process("velocity", |_: &mut Declare<u64>| Velocity);
+    let cards = transactions.key_by(|tx| tx.card);
+    let _alerts = cards.process("velocity", |_: &mut Declare<u64>| Velocity);
 }
 
 fn main() {}

@@ -1,5 +1,5 @@
-//! The one folder with `Any`: typed batches, operators, sources and sinks become boxed ones here, and
-//! typed again. The price is one virtual call and one downcast a batch, not a record.
+//! The one folder with `Any`: typed batches, operators, sources and sinks become boxed ones here,
+//! and typed again. The price is one virtual call and one downcast a batch, not a record.
 
 mod batch;
 mod operator;

@@ -1,5 +1,5 @@
-//! The codec of one declared state with its type erased to two functions, and the shape of that type
-//! as the manifest keeps it.
+//! The codec of one declared state with its type erased to two functions, and the shape of that
+//! type as the manifest keeps it.
 
 use std::collections::BTreeMap;
 use std::fmt;

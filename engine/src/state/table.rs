@@ -2,8 +2,8 @@
 //! since the last snapshot.
 //!
 //! Called by the state handles and the windowed operators. Invariants: an entry is listed at most
-//! once between two snapshots (`listed_at` is the number of the snapshot it will go into), and again
-//! only when it was removed meanwhile; a key that is listed and absent was removed.
+//! once between two snapshots (`listed_at` is the number of the snapshot it will go into), and
+//! again only when it was removed meanwhile; a key that is listed and absent was removed.
 
 use hashbrown::HashTable;
 

@@ -1,5 +1,5 @@
-//! Drives one operator by hand, in the order the runtime does: process, advance until done, pass the
-//! watermark on, snapshot between calls, restore before the first record.
+//! Drives one operator by hand, in the order the runtime does: process, advance until done, pass
+//! the watermark on, snapshot between calls, restore before the first record.
 
 use std::sync::Arc;
 

@@ -233,7 +233,7 @@ impl Coordinator {
         state.last_over = doors::monotonic();
         let duration = (state.last_over - flight.began).as_millis();
         let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
-        tracing::debug!(checkpoint = %id, duration_ms, bytes = written.bytes, "checkpoint committed");
+        tracing::debug!(checkpoint = %id, duration_ms, bytes = written.bytes, "committed");
         let (bytes, failed) = (written.bytes, None);
         let status = CheckpointStatus { checkpoint: id, kind, duration_ms, bytes, failed };
         self.status.checkpoint_ended(status);
@@ -253,7 +253,7 @@ impl Coordinator {
         let checkpoint = flight.pending.barrier().checkpoint;
         self.writer.failed();
         state.last_over = doors::monotonic();
-        tracing::error!(%checkpoint, reason, "checkpoint failed; the job goes on from the one before");
+        tracing::error!(%checkpoint, reason, "checkpoint failed, the job goes on");
         let duration = (state.last_over - flight.began).as_millis();
         self.status.checkpoint_ended(CheckpointStatus {
             checkpoint,

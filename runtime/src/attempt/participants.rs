@@ -73,7 +73,8 @@ impl Participants {
         for (name, own) in prepared.iter().filter(|(_, own)| !own.is_empty()) {
             anyhow::ensure!(
                 self.by_name.contains_key(name),
-                "the checkpoint has output prepared for '{name}', which the job no longer writes to, \
+                "the checkpoint has output prepared for '{name}', which the job no longer writes \
+                 to, \
                  and whether it became visible is not known: start once with the old setting, or \
                  begin anew with `--from none`; {} parts",
                 own.len()

@@ -1,5 +1,6 @@
 //! How an attempt starts, in this order: participants, the decision which checkpoint holds, its
-//! state, the splits, recovery of what was prepared, building of every subtask, then the first record.
+//! state, the splits, recovery of what was prepared, building of every subtask, then the first
+//! record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,17 +129,10 @@ impl Attempt<'_> {
             tracing::warn!(%error, "left-overs of earlier attempts remain");
         }
         self.status.begin_attempt(self.number, checkpoint);
+        let (job, attempt) = (&*self.job, self.number);
         match checkpoint {
-            Some(checkpoint) => {
-                tracing::info!(job = &*self.job, attempt = self.number, %checkpoint, "attempt begins");
-            }
-            None => {
-                tracing::info!(
-                    job = &*self.job,
-                    attempt = self.number,
-                    "attempt begins, from nothing"
-                );
-            }
+            Some(checkpoint) => tracing::info!(job, attempt, %checkpoint, "attempt begins"),
+            None => tracing::info!(job, attempt, "attempt begins, from nothing"),
         }
         Ok(Started::Ran(self.go(restore, participants, begin.next, commands).await))
     }
@@ -204,7 +198,8 @@ impl Attempt<'_> {
         signal.send_replace(Signal::Cancel);
         drop(reported);
         for thread in threads {
-            // Its tasks' panics are caught; one in a destructor was printed and ends only the thread.
+            // Its tasks' panics are caught; one in a destructor was printed and ends only the
+            // thread.
             drop(thread.join());
         }
         end

@@ -1,5 +1,5 @@
-//! Makes the task of one subtask on the worker that will run it: opens its operators, restores their
-//! state, opens its source or sink.
+//! Makes the task of one subtask on the worker that will run it: opens its operators, restores
+//! their state, opens its source or sink.
 
 use std::sync::Arc;
 

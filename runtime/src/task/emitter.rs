@@ -1,7 +1,8 @@
-//! A task's outputs: routes each batch to the subtasks that take it, and waits while there is no room.
+//! A task's outputs: routes each batch to the subtasks that take it, and waits while there is no
+//! room.
 //!
-//! A keyed batch is dealt out by key group; parts too small to travel alone wait for the next batch,
-//! for the input to go idle, or for any control element, never for a timer.
+//! A keyed batch is dealt out by key group; parts too small to travel alone wait for the next
+//! batch, for the input to go idle, or for any control element, never for a timer.
 
 use riverrun_engine::element::Element;
 use riverrun_engine::erased::AnyBatch;

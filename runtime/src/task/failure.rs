@@ -1,4 +1,5 @@
-//! How a failure of user code is caught and told: operator, subtask, and the records it may have been.
+//! How a failure of user code is caught and told: operator, subtask, and the records it may have
+//! been.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -1,7 +1,7 @@
 //! A task's inputs as a state machine without I/O: aligns barriers, merges watermarks.
 //!
-//! Called by the operator task for everything but records. Invariants: the watermark handed on never
-//! falls; between the first and the last input's barrier of one checkpoint, inputs that have
+//! Called by the operator task for everything but records. Invariants: the watermark handed on
+//! never falls; between the first and the last input's barrier of one checkpoint, inputs that have
 //! delivered theirs are blocked; an idle input is not waited for.
 
 use riverrun_engine::checkpoint::Barrier;
