@@ -100,7 +100,8 @@ pub trait Participant: Send + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Makes `checkpoint` visible. Idempotent.
+    /// Makes `checkpoint` visible. Idempotent. A subtask may have prepared several parts: what it
+    /// prepared for checkpoints that failed since is committed with this one.
     ///
     /// # Errors
     /// Ends the attempt; the recovery will find out what became of it.

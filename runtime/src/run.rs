@@ -23,7 +23,7 @@ use crate::checkpoint::{
     CheckpointStore, LockError, LockInfo, RestoreError, StoreError, StoreLock,
 };
 use crate::config::{Config, From as Begin, RestartConfig, RunOptions};
-use crate::control::{Command, Control};
+use crate::control::{Command, CommandKind, Control};
 use crate::status::{JobStatus, Phase};
 use crate::task::failure::{Failure, install_panic_hook};
 
@@ -252,13 +252,21 @@ async fn wait(
     commands: &mut mpsc::Receiver<Command>,
     last: &str,
 ) -> Result<(), RunError> {
-    tokio::select! {
-        () = tokio::time::sleep(pause) => Ok(()),
-        Some(command) = commands.recv() => {
-            let last = last.to_owned();
-            let error = RunError::StoppedBetween { last };
-            drop(command.reply.send(Err(error.to_string())));
-            Err(error)
+    let mut pause = std::pin::pin!(tokio::time::sleep(pause));
+    loop {
+        tokio::select! {
+            () = &mut pause => return Ok(()),
+            Some(command) = commands.recv() => match command.kind {
+                CommandKind::Savepoint => {
+                    let reason = "no attempt is running just now; ask again".to_owned();
+                    drop(command.reply.send(Err(reason)));
+                }
+                CommandKind::Stop { .. } => {
+                    let error = RunError::StoppedBetween { last: last.to_owned() };
+                    drop(command.reply.send(Err(error.to_string())));
+                    return Err(error);
+                }
+            },
         }
     }
 }

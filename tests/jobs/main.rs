@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test of files and threads")]
 
 mod changed;
+mod commits;
 mod damaged;
 mod graphs;
 mod panics;

@@ -127,6 +127,8 @@ impl<T: Data> Sink<T> for MemorySink<T> {
 /// What one subtask prepared: the items themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPart<T> {
+    /// The one it was prepared for; it may be committed with a later one.
+    checkpoint: CheckpointId,
     items: Vec<T>,
 }
 
@@ -148,9 +150,13 @@ impl<T: Data> SinkWriter<T> for MemoryWriter<T> {
         Ok(())
     }
 
-    fn prepare(&mut self, _: CheckpointId) -> BoxFuture<'static, Result<Option<MemoryPart<T>>>> {
+    fn prepare(
+        &mut self,
+        checkpoint: CheckpointId,
+    ) -> BoxFuture<'static, Result<Option<MemoryPart<T>>>> {
         let items = std::mem::take(&mut self.buffer);
-        Box::pin(async { Ok((!items.is_empty()).then_some(MemoryPart { items })) })
+        let part = (!items.is_empty()).then_some(MemoryPart { checkpoint, items });
+        Box::pin(async { Ok(part) })
     }
 }
 
@@ -164,7 +170,8 @@ impl<T: Data> MemoryParticipant<T> {
         let mut shared = self.output.enter();
         shared.committed.insert(checkpoint);
         for part in prepared {
-            let MemoryPart { items } = from_bytes::<MemoryPart<T>>(&part.committable)?;
+            let own = from_bytes::<MemoryPart<T>>(&part.committable)?;
+            let MemoryPart { checkpoint, items } = own;
             if shared.parts.insert((part.sink, checkpoint, part.subtask)) {
                 shared.items.extend(items);
             }

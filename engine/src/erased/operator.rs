@@ -106,7 +106,7 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
     }
 
     fn advance(&mut self, watermark: Timestamp, env: &OperatorEnv) -> Result<Firing> {
-        self.watermark = watermark;
+        self.watermark = self.watermark.max(watermark);
         self.output.set_origins(crate::element::Origins::default());
         let (operator, mut ctx) = self.split(env);
         operator.advance(&mut ctx)

@@ -202,7 +202,10 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
     }
 
     fn watermark(&mut self) -> Option<SourceWatermark> {
-        self.clock.as_ref()?;
+        if self.clock.is_none() {
+            // Without a split there is nothing to wait for, whoever makes the watermarks.
+            return self.splits.is_empty().then_some(SourceWatermark::Idle);
+        }
         Some(self.clocks.watermark(self.ctx.clock.now()))
     }
 

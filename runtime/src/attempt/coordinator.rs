@@ -58,7 +58,7 @@ pub struct Coordinator {
     /// The attempt's name.
     pub attempt: Arc<str>,
     /// To the source subtasks.
-    pub orders: BTreeMap<Subtask, mpsc::Sender<Order>>,
+    pub orders: BTreeMap<Subtask, mpsc::UnboundedSender<Order>>,
     /// All subtasks.
     pub subtasks: BTreeSet<Subtask>,
     /// The number of the next checkpoint.
@@ -172,7 +172,7 @@ impl Coordinator {
         state.last_began = now;
         for orders in self.orders.values() {
             // A source that is gone reports its failure by itself.
-            let _gone = orders.send(Order::Barrier(barrier)).await;
+            let _gone = orders.send(Order::Barrier(barrier));
         }
     }
 
@@ -191,7 +191,15 @@ impl Coordinator {
                 // Of a checkpoint that has failed meanwhile there is nothing else to keep.
                 let flight = flight?;
                 match flight.pending.ack(checkpoint, subtask, *part) {
-                    Ok(Decision::Complete(parts)) => self.complete(parts, state).await,
+                    Ok(Decision::Complete(parts)) => {
+                        let timeout = self.config.timeout;
+                        let completed = self.complete(parts, state);
+                        tokio::time::timeout(timeout, completed).await.unwrap_or_else(|_| {
+                            let reason = "storage or a sink did not answer in time; whether the \
+                                          checkpoint is complete shows at the restart";
+                            Some(AttemptEnd::Broken(reason.to_owned()))
+                        })
+                    }
                     Ok(_) => None,
                     Err(error) => Some(AttemptEnd::Broken(error.to_string())),
                 }
@@ -279,10 +287,14 @@ fn on_command(command: Command, state: &mut State, status: &JobStatus) {
     if kind.is_last() {
         status.set_phase(Phase::Stopping);
     }
-    // A stop that is already asked for stays one; whoever asked before is told too.
-    state.wanted = Some(match state.wanted {
-        Some(wanted) if wanted.is_last() && !kind.is_last() => wanted,
-        _ => kind,
+    // Several orders become one checkpoint that is all that was asked for.
+    let before = state.wanted;
+    let last = kind.is_last() || before.is_some_and(CheckpointKind::is_last);
+    let pinned = kind.is_pinned() || before.is_some_and(CheckpointKind::is_pinned);
+    state.wanted = Some(match (last, pinned) {
+        (true, true) => CheckpointKind::StopSavepoint,
+        (true, false) => CheckpointKind::Stop,
+        (false, _) => CheckpointKind::Savepoint,
     });
     state.replies.push(command.reply);
 }

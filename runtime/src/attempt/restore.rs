@@ -8,6 +8,7 @@ use riverrun_engine::erased::{ErasedOperator, ErasedSplit};
 use riverrun_engine::graph::{Graph, NodeKind, Uid};
 use riverrun_engine::key::KeyGroupRange;
 use riverrun_engine::operator::Result;
+use riverrun_engine::state::StateKind;
 use riverrun_engine::time::Timestamp;
 
 use crate::checkpoint::RestoredState;
@@ -88,13 +89,31 @@ impl Restore {
         all.iter().skip(index as usize).step_by(parallelism as usize).cloned().collect()
     }
 
-    /// The watermark of operator `uid` in the checkpoint.
-    #[must_use]
-    pub fn watermark(&self, uid: &Uid) -> Timestamp {
+    /// The watermark of subtask `index` of operator `uid`. At another parallelism the lowest.
+    ///
+    /// # Errors
+    /// When the subtasks of an operator that fires by time stood at different moments (an input was
+    /// idle) and are to be dealt out anew: what one has fired, another has not.
+    pub fn watermark(&self, uid: &Uid, index: u32, parallelism: u32) -> Result<Timestamp> {
         let operators = self.state.as_ref().map(|(state, _)| &state.manifest.operators);
         let mut entries = operators.into_iter().flatten();
         let own = entries.find(|(stored, _)| self.names.get(*stored) == Some(uid));
-        own.map_or(Timestamp::MIN, |(_, entry)| entry.watermark)
+        let Some((_, entry)) = own else { return Ok(Timestamp::MIN) };
+        if entry.parallelism == parallelism {
+            let own = entry.watermarks.get(index as usize);
+            return Ok(own.copied().unwrap_or(entry.watermark));
+        }
+        let fires = |kind| matches!(kind, StateKind::Sliced | StateKind::Timers);
+        let differ = entry.watermarks.iter().any(|watermark| *watermark != entry.watermark);
+        anyhow::ensure!(
+            !differ || !entry.states.iter().any(|state| fires(state.kind)),
+            "when the checkpoint was taken, an idle input had left the subtasks of '{uid}' at \
+             different watermarks: restore it once at parallelism {} (`--parallelism {}`), and \
+             change the parallelism from a later checkpoint",
+            entry.parallelism,
+            entry.parallelism
+        );
+        Ok(entry.watermark)
     }
 
     /// Restores the key groups `range` of operator `uid`.

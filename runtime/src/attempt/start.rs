@@ -19,7 +19,7 @@ use super::wiring::wire;
 use super::worker::{self, Signal};
 use super::write::Writer;
 use crate::checkpoint::restore::begin;
-use crate::checkpoint::{CheckpointStore, Start};
+use crate::checkpoint::{CheckpointStore, Start, StoreError};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
 use crate::doors::{OsThreads, TokioSleep};
@@ -89,14 +89,26 @@ impl Attempt<'_> {
             |error: anyhow::Error| Ok(Started::Ran(AttemptEnd::Broken(format!("{error:#}"))));
         let mut participants = Participants::of(&self.graph, |node| self.context(node))
             .map_err(|e| RunError::Sinks(format!("{e:#}")))?;
-        let stored = self.store.list().await?;
+        let stored = match self.store.list().await {
+            Ok(stored) => stored,
+            // Storage that does not answer now may answer the next attempt.
+            Err(error @ StoreError::Read { .. }) => return broken(error.into()),
+            Err(error) => return Err(error.into()),
+        };
         let decided = match participants.decided(stored).await {
             Ok(decided) => decided,
             Err(error) => return broken(error),
         };
         let begin = begin(&self.store, &self.job, options, decided).await?;
         let (state, checkpoint, prepared) = match begin.start {
-            Start::Finished(checkpoint) => return Ok(Started::Finished(checkpoint)),
+            Start::Finished(state) => {
+                // The run before may have died between its last checkpoint and the commit of it.
+                let (checkpoint, prepared) = (state.manifest.checkpoint, &state.manifest.prepared);
+                return match participants.recover(Some(checkpoint), prepared).await {
+                    Ok(()) => Ok(Started::Finished(checkpoint)),
+                    Err(error) => broken(error),
+                };
+            }
             Start::Beginning => (None, None, BTreeMap::new()),
             Start::Restored(state) => {
                 state.manifest.check_key_groups(self.config.key_groups)?;

@@ -12,16 +12,13 @@ use crate::task::emitter::Route;
 use crate::task::inbox::CHANNEL_BATCHES;
 use crate::task::report::{Order, Subtask};
 
-/// Orders a source task has not looked at yet: one checkpoint is in flight at a time.
-const ORDERS_MAX: usize = 4;
-
 /// The subtasks of a plan, wired, and the way to each source subtask.
 #[derive(Default)]
 pub struct Wired {
     /// All subtasks.
     pub specs: Vec<SubtaskSpec>,
     /// Where orders go.
-    pub orders: BTreeMap<Subtask, mpsc::Sender<Order>>,
+    pub orders: BTreeMap<Subtask, mpsc::UnboundedSender<Order>>,
 }
 
 /// Wires `plan`.
@@ -52,7 +49,8 @@ pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16) -> Wired {
         let subtask = Subtask { task, index };
         let source = Plan::is_source(graph, &plan.tasks[task.0]);
         let orders = source.then(|| {
-            let (sender, receiver) = mpsc::channel(ORDERS_MAX);
+            // At most one order for each checkpoint that timed out while the source was held up.
+            let (sender, receiver) = mpsc::unbounded_channel();
             wired.orders.insert(subtask, sender);
             receiver
         });

@@ -2,16 +2,19 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that spawns tasks")]
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use futures::FutureExt;
+use riverrun_engine::graph::Uid;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tracing::Instrument;
 
 use crate::doors;
 use crate::task::build::{Shared, SubtaskSpec};
-use crate::task::failure::Stopped;
+use crate::task::failure::{Guard, Stopped};
 use crate::task::report::Report;
 
 /// What all workers are told.
@@ -61,6 +64,8 @@ async fn work(specs: Vec<SubtaskSpec>, shared: Arc<Shared>, mut signal: watch::R
 
 async fn run_subtask(spec: SubtaskSpec, shared: Arc<Shared>, mut signal: watch::Receiver<Signal>) {
     let id = spec.subtask;
+    let first = spec.task.nodes.first().map(|node| shared.graph.node(*node).uid.clone());
+    let uid = first.unwrap_or_else(|| Uid::new("engine"));
     let ran = async {
         let built = spec.build(&shared).await?;
         shared.reports.send(Report::Ready(id)).await.map_err(|_| Stopped::Cancelled)?;
@@ -69,7 +74,10 @@ async fn run_subtask(spec: SubtaskSpec, shared: Arc<Shared>, mut signal: watch::
         drop(signal);
         built.run(shared.clock.clone()).await
     };
-    if let Err(Stopped::Failed(failure)) = ran.await {
+    let ran = AssertUnwindSafe(ran).catch_unwind().await;
+    let guard = Guard { uid, subtask: id.index };
+    let ran = ran.unwrap_or_else(|panic| Err(guard.panicked(panic.as_ref())));
+    if let Err(Stopped::Failed(failure)) = ran {
         // Nobody listens only when the attempt is over: then there is nobody to tell.
         drop(shared.reports.send(Report::Failed(failure)).await);
     }

@@ -91,9 +91,11 @@ impl Writer {
                 let entry = operators.entry(uid.clone()).or_insert_with(|| OperatorEntry {
                     parallelism: self.parallelism.get(&uid).copied().unwrap_or(1),
                     watermark: snapshot.watermark,
+                    watermarks: Vec::new(),
                     states: self.states.get(&uid).cloned().unwrap_or_default(),
                 });
                 entry.watermark = entry.watermark.min(snapshot.watermark);
+                entry.watermarks.push(snapshot.watermark);
                 for state in &snapshot.states {
                     for section in &state.sections {
                         let added = segment.add(&uid, &state.state, section);

@@ -51,6 +51,8 @@ pub struct OperatorEntry {
     pub parallelism: u32,
     /// The lowest watermark of its subtasks.
     pub watermark: Timestamp,
+    /// The watermark of each subtask. They differ only where an input was idle.
+    pub watermarks: Vec<Timestamp>,
     /// The states it declared.
     pub states: Vec<StateSpec>,
 }

@@ -42,7 +42,7 @@ pub enum Start {
     /// A checkpoint's.
     Restored(Box<RestoredState>),
     /// The job has ended with this checkpoint: there is nothing to run.
-    Finished(CheckpointId),
+    Finished(Box<RestoredState>),
 }
 
 /// Chooses, reads and checks what the attempt begins with.
@@ -65,7 +65,7 @@ pub async fn begin(
             let state = state.map_err(|source| unreadable(id, &stored, source))?;
             let ended = state.manifest.kind == CheckpointKind::End;
             if ended && options.from == From::Newest {
-                Start::Finished(id)
+                Start::Finished(Box::new(state))
             } else {
                 Start::Restored(Box::new(state))
             }

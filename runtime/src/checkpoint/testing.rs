@@ -37,7 +37,12 @@ pub(super) fn spec() -> StateSpec {
 /// A manifest of job `cards` without state.
 pub(super) fn manifest(id: u64, attempt: &str) -> Manifest {
     let watermark = Timestamp::from_millis(7);
-    let operator = OperatorEntry { parallelism: 2, watermark, states: vec![spec()] };
+    let operator = OperatorEntry {
+        parallelism: 2,
+        watermark,
+        watermarks: vec![watermark; 2],
+        states: vec![spec()],
+    };
     let split = SplitSnapshot {
         id: "part-0".into(),
         split: vec![1],

@@ -83,7 +83,7 @@ pub struct SubtaskSpec {
     /// Its edges out.
     pub routes: Vec<Route>,
     /// Orders, for a source.
-    pub orders: Option<mpsc::Receiver<Order>>,
+    pub orders: Option<mpsc::UnboundedReceiver<Order>>,
 }
 
 /// A task ready to run.
@@ -124,7 +124,10 @@ impl SubtaskSpec {
         }
         let last = nodes.last().map(|node| shared.status.metrics(&node.uid, index));
         let last: Arc<OperatorMetrics> = last.unwrap_or_default();
-        let restored = nodes.first().map(|node| shared.restore.watermark(&node.uid));
+        let restored = match nodes.first() {
+            Some(node) => self.watermark(node, shared)?,
+            None => Timestamp::MIN,
+        };
         let chain = Chain::new(links);
         let alone = !shared.suspects.is_empty();
         let tail = match nodes.last().map(|node| (&node.kind, *node)) {
@@ -148,8 +151,16 @@ impl SubtaskSpec {
             return Ok(Built::Source(Box::new(task)));
         }
         let inbox = Inbox::new(self.inputs);
-        let gate = Gate::new(inbox.inputs(), restored.unwrap_or(Timestamp::MIN));
+        let gate = Gate::new(inbox.inputs(), restored);
         Ok(Built::Operator(Box::new(OperatorTask { inbox, gate, chain, outlet })))
+    }
+
+    fn watermark(&self, node: &Node, shared: &Shared) -> Result<Timestamp, Stopped> {
+        let (index, parallelism) = (self.subtask.index, self.task.parallelism);
+        let guard = Guard { uid: node.uid.clone(), subtask: index };
+        guard.call("restoring its watermark", &Origins::default(), || {
+            shared.restore.watermark(&node.uid, index, parallelism)
+        })
     }
 
     fn link(
@@ -162,7 +173,7 @@ impl SubtaskSpec {
         let range = KeyGroupRange::of_subtask(index, self.task.parallelism, shared.key_groups);
         let guard = Guard { uid: node.uid.clone(), subtask: index };
         let none = Origins::default();
-        let watermark = shared.restore.watermark(&node.uid);
+        let watermark = self.watermark(node, shared)?;
         let operator = guard.call("opening", &none, || {
             let mut operator = open(range, shared.tracked).operator;
             shared.restore.apply(&node.uid, range, operator.as_mut())?;
@@ -182,18 +193,22 @@ async fn source_task(
     (index, parallelism): (u32, u32),
     chain: Chain,
     outlet: Outlet,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::UnboundedReceiver<Order>,
     shared: &Shared,
 ) -> Result<SourceTask, Stopped> {
     let guard = Guard { uid: node.uid.clone(), subtask: index };
     let none = Origins::default();
     let ctx = shared.context(node, index, parallelism);
     let mut reader = guard.wait("opening the source", &none, source.open(ctx)).await?;
-    for (split, restored) in shared.restore.splits_of(&node.uid, index, parallelism) {
+    let splits = shared.restore.splits_of(&node.uid, index, parallelism);
+    let suspect = |origin: &&Origin| {
+        let mut own = splits.iter();
+        origin.source == node.uid.0 && own.any(|(split, _)| *split.id == *origin.split)
+    };
+    let suspects: Vec<Origin> = shared.suspects.iter().filter(suspect).cloned().collect();
+    for (split, restored) in splits {
         guard.wait("assigning a split", &none, reader.assign(split, restored)).await?;
     }
     let metrics = shared.status.metrics(&node.uid, index);
-    let suspects = shared.suspects.iter().filter(|origin| origin.source == node.uid.0);
-    let suspects = suspects.cloned().collect();
     Ok(SourceTask { guard, reader, chain, outlet, orders, metrics, suspects })
 }

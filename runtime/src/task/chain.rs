@@ -68,6 +68,15 @@ impl Chain {
         Chain { links, due, leaving, passed: Timestamp::MIN }
     }
 
+    /// Says the restored watermark again: those downstream begin without one, and what the inputs
+    /// say next may be no news here.
+    pub fn announce(&mut self) {
+        let restored = self.links.last().map(|link| link.passed);
+        if let Some(watermark) = restored.filter(|watermark| *watermark > Timestamp::MIN) {
+            self.due.push_back((self.links.len(), Due::Watermark(watermark)));
+        }
+    }
+
     /// Takes the next records.
     ///
     /// # Errors
@@ -174,6 +183,12 @@ impl Chain {
     /// The next of what leaves.
     pub fn take(&mut self) -> Option<Leaving> {
         self.leaving.pop_front()
+    }
+
+    /// The watermark that left the chain last.
+    #[must_use]
+    pub fn passed(&self) -> Timestamp {
+        self.links.last().map_or(self.passed, |link| link.passed)
     }
 
     /// When the wall clock matters next.

@@ -87,6 +87,13 @@ impl Guard {
         Stopped::Failed(Box::new(Failure { uid, subtask, doing, reason, origins }))
     }
 
+    /// The failure of a task that panicked where nothing else names what it was doing: in a
+    /// `Clone`, a watermark generator, a destructor.
+    #[must_use]
+    pub fn panicked(&self, panic: &(dyn Any + Send)) -> Stopped {
+        self.failure("running", &Origins::default(), panic_text(panic))
+    }
+
     /// Calls user code: an error or a panic becomes a failure.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ pub struct Gate {
     aligning: Option<Barrier>,
     watermark: Timestamp,
     said_idle: bool,
+    resumed: bool,
 }
 
 /// A channel that broke its grammar: a bug of the engine, never of a job.
@@ -45,7 +46,13 @@ impl Gate {
     #[must_use]
     pub fn new(inputs: usize, restored: Timestamp) -> Self {
         let input = Input { watermark: Timestamp::MIN, activity: Activity::Active, aligned: false };
-        Gate { inputs: vec![input; inputs], aligning: None, watermark: restored, said_idle: false }
+        Gate {
+            inputs: vec![input; inputs],
+            aligning: None,
+            watermark: restored,
+            said_idle: false,
+            resumed: false,
+        }
     }
 
     /// Whether nothing may be taken from `input` now.
@@ -66,8 +73,14 @@ impl Gate {
         let input = &mut self.inputs[input];
         if input.activity == Activity::Idle {
             input.activity = Activity::Active;
-            self.said_idle = false;
+            self.resumed |= std::mem::take(&mut self.said_idle);
         }
+    }
+
+    /// Whether this gate had said that it is idle and must take that back, before anything goes on:
+    /// those downstream must count it again before its first record.
+    pub fn take_resumed(&mut self) -> bool {
+        std::mem::take(&mut self.resumed)
     }
 
     /// Takes anything but records; returns what the operators get to see, in order.
@@ -121,7 +134,8 @@ impl Gate {
     fn merged(&mut self) -> Option<Element> {
         let open = |input: &&Input| input.watermark < Timestamp::MAX;
         let speaking = self.inputs.iter().filter(open);
-        let speaking = speaking.filter(|input| input.activity == Activity::Active);
+        // One that was stopped speaks on with its last word: nothing may fire behind a stop.
+        let speaking = speaking.filter(|input| input.activity != Activity::Idle);
         let lowest = speaking.map(|input| input.watermark).min();
         let all_final = !self.inputs.iter().any(|input| open(&input));
         match lowest.or(all_final.then_some(Timestamp::MAX)) {
@@ -176,6 +190,15 @@ mod tests {
         gate.on_records(1);
         assert_eq!(give(&mut gate, 0, Element::Watermark(at(20))), "", "input 1 counts again");
         assert_eq!(give(&mut gate, 1, Element::Watermark(at(12))), "W12");
+    }
+
+    #[test]
+    fn an_input_that_was_stopped_holds_its_watermark() {
+        let mut gate = Gate::new(2, Timestamp::MIN);
+        give(&mut gate, 0, Element::Watermark(at(45)));
+        assert_eq!(give(&mut gate, 1, Element::Watermark(at(100))), "W45");
+        assert_eq!(give(&mut gate, 0, Element::End), "");
+        assert_eq!(give(&mut gate, 1, Element::End), "end");
     }
 
     #[test]

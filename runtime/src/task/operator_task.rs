@@ -55,6 +55,8 @@ impl OperatorTask {
     /// # Errors
     /// A failure, or the end of the attempt.
     pub async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), Stopped> {
+        self.chain.announce();
+        self.outlet.deliver(&mut self.chain).await?;
         while !self.gate.has_ended() {
             if self.inbox.is_empty() {
                 self.outlet.flush().await?;
@@ -72,6 +74,9 @@ impl OperatorTask {
                 Next::Received(Received::Lost) => return Err(Stopped::Cancelled),
                 Next::Received(Received::Element(input, Element::Batch(batch))) => {
                     self.gate.on_records(input);
+                    self.resume().await?;
+                    // The source has left the suspects behind: parts may wait for company again.
+                    self.outlet.alone &= batch.len() == 1;
                     self.chain.records(batch)?;
                 }
                 Next::Received(Received::Element(input, element)) => {
@@ -88,11 +93,20 @@ impl OperatorTask {
         self.outlet.finish().await
     }
 
+    /// Speaks again after idleness: the watermark that was said last, said again.
+    async fn resume(&mut self) -> Result<(), Stopped> {
+        if self.gate.take_resumed() {
+            self.outlet.control(Element::Watermark(self.chain.passed())).await?;
+        }
+        Ok(())
+    }
+
     async fn control(&mut self, input: usize, element: &Element) -> Result<(), Stopped> {
         let passed = match self.gate.on_control(input, element) {
             Ok(passed) => passed,
             Err(error) => return Err(internal(&self.outlet, &error.to_string())),
         };
+        self.resume().await?;
         for element in passed {
             match element {
                 Element::Watermark(watermark) => {

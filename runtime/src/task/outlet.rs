@@ -79,6 +79,8 @@ impl Outlet {
                 return Ok(());
             }
             chain.step()?;
+            // A long firing must let the others of its worker in, and the end of the attempt.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -93,7 +95,22 @@ impl Outlet {
             (Tail::Sink { guard, writer, metrics }, Leaving::Records(_, batch)) => {
                 metrics.records_in.add(batch.len() as u64);
                 let origins = batch.origins().clone();
-                guard.wait("writing records", &origins, writer.write(batch)).await
+                let write = guard.wait("writing records", &origins, writer.write(batch));
+                let mut write = std::pin::pin!(write);
+                // A writer may wait for room that one of its own prepared parts will give back.
+                loop {
+                    tokio::select! {
+                        biased;
+                        written = &mut write => return written,
+                        Some(acked) = self.preparing.next() => {
+                            let (checkpoint, part) = acked?;
+                            let part = Box::new(part);
+                            let report = Report::Snapshot(self.subtask, checkpoint, part);
+                            let sent = self.reports.send(report).await;
+                            sent.map_err(|_| Stopped::Cancelled)?;
+                        }
+                    }
+                }
             }
             (Tail::Sink { metrics, .. }, Leaving::Watermark(watermark)) => {
                 metrics.set_watermark(watermark);

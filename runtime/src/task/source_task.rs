@@ -46,7 +46,7 @@ pub struct SourceTask {
     /// Where results go.
     pub outlet: Outlet,
     /// What the coordinator wants.
-    pub orders: mpsc::Receiver<Order>,
+    pub orders: mpsc::UnboundedReceiver<Order>,
     /// The source's counters.
     pub metrics: Arc<OperatorMetrics>,
     /// Records among which one failed the attempt before: up to there every record goes alone.
@@ -67,6 +67,8 @@ impl SourceTask {
     pub async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), Stopped> {
         let mut life = Life::Reading;
         let mut said = SourceWatermark::At(Timestamp::MIN);
+        self.chain.announce();
+        self.outlet.deliver(&mut self.chain).await?;
         // The restored clock speaks before the first record.
         self.say_watermark(&mut said).await?;
         while life != Life::Over {
@@ -85,6 +87,11 @@ impl SourceTask {
             match fetched {
                 Fetched::Batch(batch) => {
                     self.metrics.records_out.add(batch.len() as u64);
+                    if said == SourceWatermark::Idle {
+                        // Everyone must count this input again before its first record.
+                        let resumed = Element::Watermark(self.chain.passed());
+                        self.outlet.control(resumed).await?;
+                    }
                     self.chain.records(batch)?;
                     self.outlet.deliver(&mut self.chain).await?;
                     self.say_watermark(&mut said).await?;
@@ -92,7 +99,11 @@ impl SourceTask {
                     // Others of this worker get their turn after each batch.
                     tokio::task::yield_now().await;
                 }
-                Fetched::Moved => self.say_watermark(&mut said).await?,
+                Fetched::Moved => {
+                    self.say_watermark(&mut said).await?;
+                    self.outlet.acknowledge_prepared().await?;
+                    tokio::task::yield_now().await;
+                }
                 Fetched::Pending => {
                     if life == Life::Reading {
                         self.say_watermark(&mut said).await?;

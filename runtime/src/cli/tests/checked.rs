@@ -20,10 +20,12 @@ fn config() -> Config {
 
 /// What a checkpoint of `graph` would say.
 fn manifest(graph: &Graph) -> Manifest {
-    let operators = graph
-        .states(128)
-        .into_iter()
-        .map(|(uid, states)| (uid, OperatorEntry { parallelism: 2, watermark: at(0), states }));
+    let operators = graph.states(128).into_iter().map(|(uid, states)| {
+        (uid, {
+            let watermarks = vec![at(0); 2];
+            OperatorEntry { parallelism: 2, watermark: at(0), watermarks, states }
+        })
+    });
     Manifest {
         version: 1,
         engine: "0.1.0".to_owned(),
