@@ -60,8 +60,8 @@ pub enum RunError {
     },
     /// Stopped while no attempt was running.
     #[error(
-        "RR0402: stopped without a last checkpoint, because the attempt had failed: {last}; the next \
-         run goes on from the newest checkpoint"
+        "RR0402: stopped without a last checkpoint, because the attempt had failed: {last}; the \
+         next run goes on from the newest checkpoint"
     )]
     StoppedBetween {
         /// The last failure.

@@ -1,5 +1,5 @@
-//! Between the manifest and the commit: what was decided is committed in the end, also when the last
-//! checkpoint was the job's very last; and a panic that no step can be blamed for still ends the run.
+//! Between the manifest and the commit: what was decided is committed in the end, also when the
+//! last checkpoint was the job's very last. And a panic that no step can be blamed for ends the run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
