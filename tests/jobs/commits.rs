@@ -1,5 +1,5 @@
 //! Between the manifest and the commit: what was decided is committed in the end, also when the
-//! last checkpoint was the job's very last. And a panic that no step can be blamed for ends the run.
+//! last checkpoint was the job's very last. A panic that no step can be blamed for ends the run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
