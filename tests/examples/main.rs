@@ -38,6 +38,17 @@ fn sensor_alerts_whole_stopped_and_killed() {
     whole_stopped_and_killed(&SENSOR_ALERTS, 6);
 }
 
+#[test]
+fn a_full_disk_leaves_nothing_half_visible() {
+    let golden = CARD_FRAUD.golden();
+    let run = CARD_FRAUD.in_folder();
+    run.on_a_full_disk(2, 4);
+    let all: std::collections::BTreeSet<String> = golden.iter().cloned().collect();
+    assert!(run.lines().iter().all(|line| all.contains(line)), "every visible line is whole");
+    run.to_its_end(3, &[]);
+    run.must_equal(&golden, "after the disk was full");
+}
+
 fn whole_stopped_and_killed(example: &Example, kills: usize) {
     let golden = example.golden();
     for parallelism in [1, 4] {

@@ -76,11 +76,15 @@ impl Example {
 
 impl Run<'_> {
     fn start(&self, parallelism: u32, further: &[&str]) -> Child {
-        let mut command = Command::new(binary(self.example.name));
+        self.start_as(Command::new(binary(self.example.name)), parallelism, further)
+    }
+
+    fn start_as(&self, mut command: Command, parallelism: u32, further: &[&str]) -> Child {
         let (out, checkpoints) = (self.folder.path().join("out"), self.folder.path().join("cp"));
         command.arg("run").args(["--parallelism", &parallelism.to_string()]);
         command.args(["--conf", &format!("checkpoint.path={}", checkpoints.display())]);
         command.args(["--conf", "checkpoint.interval=20ms", "--live", "never"]);
+        command.args(["--conf", "restart.attempts=3"]);
         command.args(["--set", &format!("out={}", out.display())]);
         for setting in self.example.settings.iter().chain(further) {
             command.args(["--set", setting]);
@@ -95,6 +99,27 @@ impl Run<'_> {
         let output = self.start(parallelism, further).wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} failed: {}\n{said}", self.example.name, output.status);
+    }
+
+    /// Runs where no file may grow beyond `blocks` of 512 bytes or a kilobyte, as on a full disk: the
+    /// run must give up and say so.
+    pub(crate) fn on_a_full_disk(&self, parallelism: u32, blocks: u32) {
+        let mut shell = Command::new("sh");
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(limited).arg(binary(self.example.name));
+        let child = self.start_as(shell, parallelism, &[]);
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let name = self.example.name;
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{name} on a full disk: {}\n{said}",
+            output.status
+        );
+        // Whichever file was the first that did not fit: it is named, with the reason.
+        let last = said.lines().rfind(|line| line.starts_with("error: RR0401")).unwrap_or_default();
+        assert!(last.contains("File too large") && last.contains("file '"), "names it: {said}");
     }
 
     /// Runs for `after`, then ends the process at once; whether it was still running.

@@ -9,4 +9,5 @@ mod graphs;
 mod panics;
 mod rescale;
 mod stops;
+mod storage;
 mod world;

@@ -69,6 +69,75 @@ fn stateful_steps_behind_an_exchange() {
     names_the_record(&text(folded), "'fold'");
 }
 
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Fragile(u64);
+
+impl Aggregate<u64> for Fragile {
+    fn add(&mut self, n: &u64) {
+        self.0 += boom(*n);
+    }
+    fn merge(&mut self, other: Fragile) {
+        self.0 += other.0;
+    }
+}
+
+struct Two;
+
+impl CoProcessFunction for Two {
+    type Key = u64;
+    type Left = u64;
+    type Right = u64;
+    type Out = u64;
+    fn process_left(&mut self, n: u64, ctx: &mut Context<u64, u64>) -> Result<()> {
+        ctx.emit(n);
+        Ok(())
+    }
+    fn process_right(&mut self, n: u64, ctx: &mut Context<u64, u64>) -> Result<()> {
+        ctx.emit(boom(n));
+        Ok(())
+    }
+}
+
+#[test]
+fn aggregates_and_two_inputs() {
+    let windows = |job: &Job| {
+        let windows = keyed(job).window(Tumbling::of(secs(1)));
+        out(windows.aggregate::<Fragile>("fragile").map(|w| w.value.0));
+    };
+    names_the_record(&text(windows), "'fragile'");
+    let sessions = |job: &Job| {
+        let windows = keyed(job).window(Session::gap(secs(1)));
+        out(windows.aggregate::<Fragile>("fragile").map(|w| w.value.0));
+    };
+    names_the_record(&text(sessions), "'fragile'");
+    let two = |job: &Job| {
+        let left = job.source("left", MemorySource::new(vec![vec![1_u64]])).key_by(|n| n % 10);
+        out(left.connect(keyed(job)).process("two", |_: &mut Declare<u64>| Two));
+    };
+    names_the_record(&text(two), "'two'");
+}
+
+#[derive(Clone, Deserialize)]
+struct Unwritable(u64);
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(self.0 != POISON, "no 700 on paper please");
+        serializer.serialize_newtype_struct("Unwritable", &self.0)
+    }
+}
+
+#[test]
+fn state_that_cannot_be_written() {
+    let error = text(|job| {
+        let items = numbers(job).map(Unwritable).key_by(|n| n.0 % 1000);
+        items.reduce("kept", |_, b| b).sink("out", riverrun::connectors::null::Null::new());
+    });
+    for part in ["RR0401", "'kept'", "writing its state", "no 700 on paper please"] {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
+}
+
 #[test]
 fn the_clock_of_the_source() {
     let error = text(|job| {
