@@ -101,8 +101,8 @@ impl Run<'_> {
         assert!(output.status.success(), "{} failed: {}\n{said}", self.example.name, output.status);
     }
 
-    /// Runs where no file may grow beyond `blocks` of 512 bytes or a kilobyte, as on a full disk: the
-    /// run must give up and say so.
+    /// Runs where no file may grow beyond `blocks` (of 512 bytes or a kilobyte), as on a full disk:
+    /// the run must give up and say so.
     pub(crate) fn on_a_full_disk(&self, parallelism: u32, blocks: u32) {
         let mut shell = Command::new("sh");
         let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
