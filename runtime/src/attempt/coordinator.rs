@@ -222,7 +222,10 @@ impl Coordinator {
     ) -> Option<AttemptEnd> {
         let flight = state.in_flight.as_ref()?;
         let (barrier, kind) = (flight.pending.barrier(), flight.kind);
-        let sorted = self.participants.sort(state.prepared.clone());
+        let sorted = match self.participants.sort(state.prepared.clone()) {
+            Ok(sorted) => sorted,
+            Err(error) => return Some(AttemptEnd::Broken(format!("{error:#}"))),
+        };
         if let Err(error) = self.participants.prepared(barrier.checkpoint, &sorted).await {
             return Some(AttemptEnd::Broken(format!("{error:#}")));
         }

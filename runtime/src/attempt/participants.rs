@@ -89,15 +89,19 @@ impl Participants {
     }
 
     /// Sorts what sinks prepared by their participants.
-    #[must_use]
-    pub fn sort(&self, prepared: Vec<Prepared>) -> PreparedBy {
+    ///
+    /// # Errors
+    /// A sink that prepares output and has no participant: nobody would ever commit it.
+    pub fn sort(&self, prepared: Vec<Prepared>) -> Result<PreparedBy> {
         let mut sorted = PreparedBy::new();
         for one in prepared {
-            if let Some(name) = self.of_sink.get(&one.sink) {
-                sorted.entry(name.clone()).or_default().push(one);
-            }
+            let name = self.of_sink.get(&one.sink).ok_or_else(|| {
+                let sink = &one.sink;
+                anyhow::anyhow!("sink '{sink}' prepares output but has no participant to commit it")
+            })?;
+            sorted.entry(name.clone()).or_default().push(one);
         }
-        sorted
+        Ok(sorted)
     }
 
     /// All writers have prepared `checkpoint`.
