@@ -3,11 +3,17 @@
 //! ```text
 //! entry     = op:u8 namespace:bytes key:bytes value:bytes
 //! op        = 1 put | 2 delete (value empty) | 3 drop of the whole namespace (key, value empty)
-//! bytes     = len:u32 little-endian, then len bytes
+//! bytes     = len:varint, then len bytes
+//! varint    = seven bits a byte, lowest first, the top bit set on all but the last; at most 32 bits
 //! ```
 //!
-//! `key` is in the frozen key encoding, `namespace` is empty or the big-endian start of a slice,
-//! `value` is in the state's codec. Entries of a delta are applied in order over the ones before.
+//! `key` is in the frozen key encoding, `namespace` is empty, the big-endian start of a slice or the
+//! moment of a timer, `value` is in the state's codec. Entries are applied in order over the ones
+//! before. Namespaces of one state are all of one length.
+//!
+//! Collections are rows: the key of a row is the encoded key, then the encoded key within the
+//! collection. A delete removes every row of its namespace whose key begins with its key; because
+//! encoded keys are prefix-free, that is one row where a key has one value.
 
 /// What an entry does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +40,13 @@ pub struct Entry<'a> {
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> anyhow::Result<()> {
-    let len = u32::try_from(bytes.len())
+    let mut len = u32::try_from(bytes.len())
         .map_err(|_| anyhow::anyhow!("{} bytes are too many for one entry", bytes.len()))?;
-    out.extend_from_slice(&len.to_le_bytes());
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
     out.extend_from_slice(bytes);
     Ok(())
 }
@@ -57,11 +67,18 @@ pub fn write(out: &mut Vec<u8>, entry: Entry<'_>) -> anyhow::Result<()> {
 }
 
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> anyhow::Result<&'a [u8]> {
-    let (len, tail) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-    let len = u32::from_le_bytes(*len) as usize;
-    let (bytes, tail) = tail.split_at_checked(len).ok_or_else(cut)?;
-    *rest = tail;
-    Ok(bytes)
+    let mut len = 0_u64;
+    for shift in (0..35).step_by(7) {
+        let (byte, tail) = rest.split_first().ok_or_else(cut)?;
+        *rest = tail;
+        len |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            let (bytes, tail) = rest.split_at_checked(len as usize).ok_or_else(cut)?;
+            *rest = tail;
+            return Ok(bytes);
+        }
+    }
+    anyhow::bail!("a length of more than 32 bits")
 }
 
 fn cut() -> anyhow::Error {
@@ -102,5 +119,18 @@ mod tests {
         for len in 1..bytes.len() {
             assert!(read(&mut &bytes[..len]).is_err(), "cut at {len}");
         }
+    }
+
+    #[test]
+    fn lengths_take_as_many_bytes_as_they_need() {
+        for len in [0, 1, 127, 128, 16_383, 16_384, 3_000_000] {
+            let value = vec![7; len];
+            let entry = Entry { op: Op::Put, namespace: b"", key: b"k", value: &value };
+            let mut bytes = Vec::new();
+            write(&mut bytes, entry).expect("fits");
+            assert_eq!(read(&mut &bytes[..]).expect("whole"), Some(entry), "{len}");
+        }
+        let endless = [1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert!(read(&mut &endless[..]).is_err());
     }
 }
