@@ -10,7 +10,7 @@ use riverrun_engine::checkpoint::SnapshotMode;
 use riverrun_engine::data::Rmp;
 use riverrun_engine::element::{BATCH_RECORDS, Batch};
 use riverrun_engine::key::{KEY_GROUPS, KeyGroupRange, KeyHash, KeyHasher};
-use riverrun_engine::state::{Declare, Slot, StateKind, StateStore, Table};
+use riverrun_engine::state::{Declare, Slot, StateStore, Table};
 use riverrun_engine::time::at;
 
 const KEYS: u64 = 100_000;
@@ -23,7 +23,7 @@ fn keys() -> Vec<(u64, KeyHash)> {
 
 fn store() -> (StateStore, Slot<Table<u64, u64>>) {
     let mut declare = Declare::<u64>::new(KeyGroupRange::all(KEY_GROUPS), true);
-    let slot = declare.table::<u64, _>("sum", StateKind::Value, Rmp);
+    let slot = declare.table::<u64, _>("sum", Rmp);
     (declare.finish().0, slot)
 }
 
@@ -50,7 +50,7 @@ fn table(c: &mut Criterion) {
         b.iter(|| {
             let table = state.get_mut(slot);
             for (key, hash) in &keys {
-                *table.or_insert_with(*hash, key, || 0) += 1;
+                *table.or_insert_with(*hash, key, || 0).expect("resident") += 1;
             }
         });
     });
@@ -65,7 +65,7 @@ fn table(c: &mut Criterion) {
 fn one_delta(keys: &[(u64, KeyHash)]) -> std::time::Duration {
     let (mut state, slot) = store();
     for (key, hash) in keys {
-        *state.get_mut(slot).or_insert_with(*hash, key, || 0) += 1;
+        *state.get_mut(slot).or_insert_with(*hash, key, || 0).expect("resident") += 1;
     }
     let began = std::time::Instant::now();
     black_box(state.snapshot(SnapshotMode::Delta).expect("integers encode"));

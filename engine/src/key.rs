@@ -53,10 +53,21 @@ pub fn encode<K: Key>(key: &K, out: &mut Vec<u8>) -> anyhow::Result<()> {
 /// # Errors
 /// When the bytes are not one key of type `K`.
 pub fn decode<K: Key>(bytes: &[u8]) -> anyhow::Result<K> {
-    let mut deserializer = memcomparable::Deserializer::new(bytes);
+    let mut rest = bytes;
+    let key = decode_first(&mut rest)?;
+    anyhow::ensure!(rest.is_empty(), "bytes follow the key");
+    Ok(key)
+}
+
+/// Reads the key that `bytes` begin with, and moves past it.
+///
+/// # Errors
+/// When they do not begin with a key of type `K`.
+pub fn decode_first<K: Key>(bytes: &mut &[u8]) -> anyhow::Result<K> {
+    let mut deserializer = memcomparable::Deserializer::new(*bytes);
     let key = K::deserialize(&mut deserializer)
         .map_err(|e| anyhow::anyhow!("key of type {}: {e}", std::any::type_name::<K>()))?;
-    anyhow::ensure!(!deserializer.has_remaining(), "bytes follow the key");
+    *bytes = deserializer.into_inner();
     Ok(key)
 }
 

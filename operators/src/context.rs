@@ -99,26 +99,26 @@ impl<'a, K: Key, O: Data> Context<'a, K, O> {
     /// At the end of a bounded stream every timer fires; a timer that sets the next for ever must
     /// not do so when [`Context::watermark`] is [`Timestamp::MAX`], or the job never ends.
     pub fn set_timer(&mut self, at: Timestamp) {
-        let set = self.state.get_mut(self.timers.event).set(at, self.key);
+        let set = self.state.get_mut(self.timers.event).set(at, self.hash, self.key);
         set.expect(ENCODED);
     }
 
     /// Deletes the timer of this key at `at`, if it is set.
     pub fn delete_timer(&mut self, at: Timestamp) {
-        let deleted = self.state.get_mut(self.timers.event).delete(at, self.key);
+        let deleted = self.state.get_mut(self.timers.event).delete(at, self.hash, self.key);
         deleted.expect(ENCODED);
     }
 
     /// Sets a timer of this key for when the wall clock reaches `at`. Those not reached when a
     /// bounded stream ends do not fire.
     pub fn set_processing_timer(&mut self, at: Timestamp) {
-        let set = self.state.get_mut(self.timers.processing).set(at, self.key);
+        let set = self.state.get_mut(self.timers.processing).set(at, self.hash, self.key);
         set.expect(ENCODED);
     }
 
     /// Deletes the processing-time timer of this key at `at`, if it is set.
     pub fn delete_processing_timer(&mut self, at: Timestamp) {
-        let deleted = self.state.get_mut(self.timers.processing).delete(at, self.key);
+        let deleted = self.state.get_mut(self.timers.processing).delete(at, self.hash, self.key);
         deleted.expect(ENCODED);
     }
 }

@@ -14,7 +14,7 @@ use riverrun_engine::element::Batch;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange, KeyHash, KeyHasher};
 use riverrun_engine::operator::{Operator, OperatorContext};
-use riverrun_engine::state::{Declare, Slot, StateKind, StateStore, Table};
+use riverrun_engine::state::{Declare, Slot, StateStore, Table};
 use riverrun_engine::time::Timestamp;
 use riverrun_engine::watermark::{WatermarkGenerator, Watermarks};
 
@@ -44,7 +44,7 @@ impl<T: Data> Stream<T> {
             horizon: watermarks.clone(),
             generator: watermarks.generator(),
             emitted: Timestamp::MIN,
-            clocks: op.table("#clock", StateKind::Value, Rmp),
+            clocks: op.table("#clock", Rmp),
             own: None,
             item: PhantomData,
         })
@@ -74,8 +74,8 @@ impl<T, F> EventTime<T, F> {
         let (key, hash) = self.own(state.range())?;
         let now = self.generator.state();
         let clocks = state.get_mut(self.clocks);
-        if clocks.get(hash, &key) != Some(&now) {
-            clocks.insert(hash, &key, now);
+        if clocks.get(hash, &key)? != Some(&now) {
+            clocks.insert(hash, &key, now)?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl<T: Data, F: Fn(&T) -> Timestamp + Send + Sync + 'static> Operator for Event
         let entries: Vec<_> = clocks.iter().map(|(hash, key, at)| (hash, *key, *at)).collect();
         let Some(lowest) = entries.iter().map(|(_, _, at)| *at).min() else { return Ok(()) };
         for (hash, key, _) in entries.into_iter().filter(|(_, key, _)| *key != own.0) {
-            clocks.remove(hash, &key);
+            clocks.remove(hash, &key)?;
         }
         self.generator.restore(lowest);
         self.emitted = self.generator.watermark();
@@ -167,7 +167,8 @@ mod tests {
                 let mut operator = (subtasks.open)(range, true).operator;
                 for state in from.iter().flat_map(|snapshot| &snapshot.states) {
                     for section in state.sections.iter().filter(|s| range.contains(s.group)) {
-                        operator.restore(&state.state, &section.bytes).expect("restores");
+                        let (group, bytes) = (section.group, &section.bytes);
+                        operator.restore(&state.state, group, bytes).expect("restores");
                     }
                 }
                 operator.restored(Timestamp::MIN).expect("restores");

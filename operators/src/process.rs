@@ -118,7 +118,7 @@ impl<P: ProcessFunction> Process<P> {
             TimeDomain::Processing => self.timers.processing,
         };
         for fired in 0..FIRED_MAX {
-            let Some((at, key, hash)) = ctx.state.get_mut(queue).pop_due(now) else {
+            let Some((at, key, hash)) = ctx.state.get_mut(queue).pop_due(now)? else {
                 ctx.metrics.timers_fired.add(fired);
                 return Ok(Firing::Done);
             };
@@ -156,7 +156,8 @@ impl<P: ProcessFunction> Operator for Process<P> {
     }
 
     fn next_processing_time(&self, state: &mut StateStore) -> Option<Timestamp> {
-        state.get(self.timers.processing).first()
+        // What cannot be read is due at once: firing it says why.
+        state.get_mut(self.timers.processing).first().unwrap_or(Some(Timestamp::MIN))
     }
 }
 

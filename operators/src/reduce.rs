@@ -7,7 +7,7 @@ use riverrun_engine::Result;
 use riverrun_engine::data::{Data, Key, Rmp};
 use riverrun_engine::element::Batch;
 use riverrun_engine::operator::{Operator, OperatorContext};
-use riverrun_engine::state::{Declare, Slot, StateKind, Table};
+use riverrun_engine::state::{Declare, Slot, Table};
 
 use crate::job::Step;
 use crate::keyed::KeyedStream;
@@ -20,7 +20,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     pub fn reduce(self, uid: &str, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> Stream<T> {
         let f = Arc::new(f);
         self.operator(Step::named("reduce", uid), move |op: &mut Declare<K>| Reduce {
-            reduced: op.table("reduced", StateKind::Value, Rmp),
+            reduced: op.table("reduced", Rmp),
             f: f.clone(),
             types: PhantomData,
         })
@@ -46,7 +46,7 @@ where
         let Batch { items, timestamps, hashes, origins } = batch;
         let mut results = Vec::with_capacity(items.len());
         for ((key, item), hash) in items.into_iter().zip(hashes) {
-            let held = table.or_insert_with(hash, &key, || None);
+            let held = table.or_insert_with(hash, &key, || None)?;
             let result = match held.take() {
                 Some(before) => (self.f)(before, item),
                 None => item,

@@ -7,7 +7,7 @@ use riverrun_engine::Result;
 use riverrun_engine::data::{Data, Key, Rmp};
 use riverrun_engine::element::Batch;
 use riverrun_engine::operator::{Operator, OperatorContext};
-use riverrun_engine::state::{Declare, Slot, StateKind, Table};
+use riverrun_engine::state::{Declare, Slot, Table};
 
 use crate::job::Step;
 use crate::keyed::KeyedStream;
@@ -28,7 +28,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     {
         let f = Arc::new(f);
         self.operator(Step::named("scan", uid), move |op: &mut Declare<K>| Scan {
-            states: op.table("state", StateKind::Value, Rmp),
+            states: op.table("state", Rmp),
             f: f.clone(),
             types: PhantomData,
         })
@@ -49,7 +49,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     {
         let f = Arc::new(f);
         self.operator(Step::named("flat_scan", uid), move |op: &mut Declare<K>| FlatScan {
-            states: op.table("state", StateKind::Value, Rmp),
+            states: op.table("state", Rmp),
             f: f.clone(),
             types: PhantomData,
         })
@@ -73,8 +73,8 @@ where
         let table = ctx.state.get_mut(self.states);
         let Batch { items, timestamps, hashes, origins } = batch;
         let step =
-            |((key, item), hash)| (self.f)(table.or_insert_with(hash, &key, S::default), item);
-        let items = items.into_iter().zip(hashes).map(step).collect();
+            |((key, item), hash)| Ok((self.f)(table.or_insert_with(hash, &key, S::default)?, item));
+        let items = items.into_iter().zip(hashes).map(step).collect::<Result<_>>()?;
         ctx.emit_batch(Batch { items, timestamps, hashes: Vec::new(), origins });
         Ok(())
     }
@@ -104,7 +104,7 @@ where
         let table = state.get_mut(self.states);
         let Batch { items, timestamps, hashes, .. } = batch;
         for (((key, item), hash), timestamp) in items.into_iter().zip(hashes).zip(timestamps) {
-            let state = table.or_insert_with(hash, &key, S::default);
+            let state = table.or_insert_with(hash, &key, S::default)?;
             (self.f)(state, item).into_iter().for_each(|item| output.emit(item, timestamp));
         }
         Ok(())

@@ -299,7 +299,7 @@ impl Snapshot {
             harness.watermark = part.watermark;
             for state in &part.states {
                 for section in &state.sections {
-                    let done = harness.state.restore(&state.state, &section.bytes);
+                    let done = harness.state.restore(&state.state, section.group, &section.bytes);
                     done.unwrap_or_else(|e| panic!("the snapshot cannot be restored: {e:#}"));
                 }
             }

@@ -49,7 +49,7 @@ mod tests {
     use riverrun_engine::data::Rmp;
     use riverrun_engine::element::Batch;
     use riverrun_engine::operator::OperatorContext;
-    use riverrun_engine::state::{Slot, StateKind, Table};
+    use riverrun_engine::state::{Slot, Table};
     use riverrun_engine::time::at;
 
     struct Count(Slot<Table<u64, u64>>);
@@ -67,7 +67,7 @@ mod tests {
             for (((key, _), hash), timestamp) in
                 batch.items.iter().zip(&batch.hashes).zip(&batch.timestamps)
             {
-                let count = counts.or_insert_with(*hash, key, || 0);
+                let count = counts.or_insert_with(*hash, key, || 0)?;
                 *count += 1;
                 ctx.output.emit(*count, *timestamp);
             }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn an_operator_of_ones_own_keeps_state_by_key() {
         let keyed = Sketch::new().stream::<String>().key_by(|text| text.len() as u64);
-        let open = |op: &mut Declare<u64>| Count(op.table("count", StateKind::Value, Rmp));
+        let open = |op: &mut Declare<u64>| Count(op.table("count", Rmp));
         let mut harness = harness_of(&keyed.transform("count", open));
         let record = |key: u64| (key, String::new(), at(0));
         harness.process(keyed_batch([record(1), record(2), record(1)])).expect("processes");

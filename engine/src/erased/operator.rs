@@ -7,6 +7,7 @@ use crate::checkpoint::{OperatorSnapshot, SnapshotMode};
 use crate::clock::Clock;
 use crate::data::Key;
 use crate::graph::{OpenOperator, Opened};
+use crate::key::KeyGroup;
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Firing, Operator, OperatorContext, Result};
 use crate::output::{Output, Port};
@@ -42,11 +43,31 @@ pub trait ErasedOperator: Send {
     /// Takes what was emitted.
     fn take_output(&mut self) -> Vec<(Port, AnyBatch)>;
 
-    /// The operator's part of a checkpoint.
+    /// The barrier is here: what is written from now on is the state of this moment.
     ///
     /// # Errors
     /// A value that does not encode.
-    fn snapshot(&mut self, mode: SnapshotMode) -> Result<OperatorSnapshot>;
+    fn cut(&mut self, mode: SnapshotMode) -> Result<()>;
+
+    /// Writes a part of what was cut, for about a tenth of a millisecond; whether all of it is
+    /// written. Between any two calls.
+    ///
+    /// # Errors
+    /// A value that does not encode.
+    fn write_some(&mut self) -> Result<bool>;
+
+    /// Takes the operator's part of the checkpoint, once it is written.
+    fn take_snapshot(&mut self) -> OperatorSnapshot;
+
+    /// Cuts, writes and takes in one go.
+    ///
+    /// # Errors
+    /// A value that does not encode.
+    fn snapshot(&mut self, mode: SnapshotMode) -> Result<OperatorSnapshot> {
+        self.cut(mode)?;
+        while !self.write_some()? {}
+        Ok(self.take_snapshot())
+    }
 
     /// State `name` is stored in this shape: before `restore`.
     fn read_as(&mut self, name: &str, stored: &TypeShape);
@@ -55,7 +76,7 @@ pub trait ErasedOperator: Send {
     ///
     /// # Errors
     /// Bytes that cannot be read.
-    fn restore(&mut self, name: &str, section: &[u8]) -> Result<()>;
+    fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()>;
 
     /// All sections are applied; `watermark` is the checkpoint's.
     ///
@@ -87,11 +108,13 @@ struct Erased<Op: Operator> {
     state: StateStore,
     output: Output<Op::Out>,
     watermark: Timestamp,
+    /// The watermark at the last cut.
+    cut_at: Timestamp,
 }
 
 impl<Op: Operator> Erased<Op> {
     fn split<'a>(&'a mut self, env: &'a OperatorEnv) -> (&'a mut Op, OperatorContext<'a, Op::Out>) {
-        let Erased { operator, state, output, watermark } = self;
+        let Erased { operator, state, output, watermark, .. } = self;
         let ctx = OperatorContext::new(state, output, &env.metrics, env.clock.as_ref(), *watermark);
         (operator, ctx)
     }
@@ -130,17 +153,25 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         self.output.take()
     }
 
-    fn snapshot(&mut self, mode: SnapshotMode) -> Result<OperatorSnapshot> {
-        let states = self.state.snapshot(mode)?;
-        Ok(OperatorSnapshot { watermark: self.watermark, states })
+    fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        self.cut_at = self.watermark;
+        self.state.cut(mode)
+    }
+
+    fn write_some(&mut self) -> Result<bool> {
+        self.state.write_some()
+    }
+
+    fn take_snapshot(&mut self) -> OperatorSnapshot {
+        OperatorSnapshot { watermark: self.cut_at, states: self.state.take_snapshot() }
     }
 
     fn read_as(&mut self, name: &str, stored: &TypeShape) {
         self.state.read_as(name, stored);
     }
 
-    fn restore(&mut self, name: &str, section: &[u8]) -> Result<()> {
-        self.state.restore(name, section)
+    fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()> {
+        self.state.restore(name, group, section)
     }
 
     fn restored(&mut self, watermark: Timestamp) -> Result<()> {
@@ -166,7 +197,8 @@ where
         let declared_twice = declare.declared_twice().to_vec();
         let (state, states) = declare.finish();
         let output = Output::default();
-        let erased = Erased { operator, state, output, watermark: Timestamp::MIN };
+        let (watermark, cut_at) = (Timestamp::MIN, Timestamp::MIN);
+        let erased = Erased { operator, state, output, watermark, cut_at };
         Opened { operator: Box::new(erased), states, declared_twice }
     })
 }

@@ -8,10 +8,12 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{TypeShape, ValueCodec};
-use super::handle::{ListState, ValueState};
-use super::map::{MapEntries, MapState};
+use super::handle::ValueState;
+use super::layout::{Layout, ValueLayout};
+use super::list::{ListEntries, ListLayout, ListState};
+use super::map::{MapEntries, MapLayout, MapState};
 use super::slices::SliceTable;
-use super::store::{SliceState, Slot, StateStore, TableState};
+use super::store::{Slot, StateStore};
 use super::table::Table;
 use crate::data::{Codec, Data, Key, Rmp};
 use crate::key::KeyGroupRange;
@@ -44,7 +46,10 @@ pub struct StateSpec {
     pub codec: String,
     /// The type of its keys.
     pub key: TypeShape,
-    /// The type of its values.
+    /// The type of its map keys, if it is a map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_key: Option<TypeShape>,
+    /// The type of its values: of one value of a list or a map.
     pub value: TypeShape,
     /// The types it can also be restored from.
     #[serde(skip)]
@@ -79,40 +84,49 @@ impl<K: Key> Declare<K> {
         name: &'static str,
         codec: C,
     ) -> ValueState<V> {
-        ValueState::new(self.table(name, StateKind::Value, codec).index(), name)
+        ValueState::new(self.table(name, codec).index(), name)
     }
 
     /// A list per key.
     pub fn list<V: Data>(&mut self, name: &'static str) -> ListState<V> {
-        ListState::new(self.table::<Vec<V>, _>(name, StateKind::List, Rmp).index(), name)
+        self.declare::<V, Rmp>(name, StateKind::List);
+        let slot = self.add::<ListEntries<V>>(name, Box::new(ListLayout::<V>::new()));
+        ListState::new(slot.index(), name)
     }
 
     /// A map per key.
     pub fn map<M: Key, V: Data>(&mut self, name: &'static str) -> MapState<M, V> {
-        let slot = self.table::<MapEntries<M, V>, _>(name, StateKind::Map, Rmp);
+        self.declare::<V, Rmp>(name, StateKind::Map).map_key = Some(TypeShape::of::<M>());
+        let slot = self.add::<MapEntries<M, V>>(name, Box::new(MapLayout::<M, V>::new()));
         MapState::new(slot.index(), name)
     }
 
-    /// One value per key as a bare table, for operators that walk it.
+    /// One value per key as a bare table, for operators that take their keys by the batch.
     pub fn table<V: Data, C: Codec<V> + Sync>(
         &mut self,
         name: &'static str,
-        kind: StateKind,
         codec: C,
     ) -> Slot<Table<K, V>> {
-        self.declare::<V, C>(name, kind);
-        let table = Table::<K, V>::new(self.store.range(), self.store.tracked());
-        let state = TableState { table, codec: ValueCodec::new(codec) };
-        Slot::at(self.store.add(name, Box::new(state)))
+        self.declare::<V, C>(name, StateKind::Value);
+        self.add::<V>(name, Box::new(ValueLayout::new(&[], ValueCodec::new(codec))))
+    }
+
+    fn add<V: Send + 'static>(
+        &mut self,
+        name: &str,
+        layout: Box<dyn Layout<K, V>>,
+    ) -> Slot<Table<K, V>> {
+        let table = Table::<K, V>::new(self.store.range(), self.store.tracked(), layout);
+        Slot::at(self.store.add(name, Box::new(table)))
     }
 
     /// One value per key and slice of event time. The name may hold the length of the slices: a
     /// checkpoint with slices of another length is then refused.
     pub fn sliced<V: Data>(&mut self, name: &str) -> Slot<SliceTable<K, V>> {
         self.declare::<V, Rmp>(name, StateKind::Sliced);
-        let slices = SliceTable::<K, V>::new(self.store.range(), self.store.tracked());
-        let state = SliceState { slices, codec: ValueCodec::new(Rmp) };
-        Slot::at(self.store.add(name, Box::new(state)))
+        let (range, tracked) = (self.store.range(), self.store.tracked());
+        let slices = SliceTable::<K, V>::new(range, tracked, ValueCodec::new(Rmp));
+        Slot::at(self.store.add(name, Box::new(slices)))
     }
 
     /// Event-time and processing-time timers per key.
@@ -128,13 +142,14 @@ impl<K: Key> Declare<K> {
     /// Reads `state` also from checkpoints in which it held `Old`s.
     pub fn migrate<Old: Data, V: Data>(&mut self, state: &ValueState<V>, f: fn(Old) -> V) {
         let index = state.index();
-        if let Some(state) = self.store.value_state_mut::<K, V>(index) {
-            state.codec.migrate(Rmp, f);
+        let table = self.store.get_mut::<Table<K, V>>(Slot::at(index));
+        if let Some(codec) = table.codec_mut() {
+            codec.migrate(Rmp, f);
             self.specs[index].migrates_from.push(TypeShape::of::<Old>());
         }
     }
 
-    fn declare<V: Data, C: Codec<V>>(&mut self, name: &str, kind: StateKind) {
+    fn declare<V: Data, C: Codec<V>>(&mut self, name: &str, kind: StateKind) -> &mut StateSpec {
         if self.specs.iter().any(|spec| spec.name == name) {
             self.twice.push(name.to_owned());
         }
@@ -143,9 +158,12 @@ impl<K: Key> Declare<K> {
             kind,
             codec: C::NAME.to_owned(),
             key: TypeShape::of::<K>(),
+            map_key: None,
             value: TypeShape::of::<V>(),
             migrates_from: Vec::new(),
         });
+        let last = self.specs.len() - 1;
+        &mut self.specs[last]
     }
 
     /// The names declared more than once: an error of the job.

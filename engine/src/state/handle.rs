@@ -1,5 +1,5 @@
-//! The handles a user function holds: [`ValueState`] and [`ListState`] ([`super::MapState`] has a
-//! file of its own). A handle is a slot; the key comes from the context it is used with, the value
+//! The handles a user function holds: [`ValueState`] here, [`super::ListState`] and
+//! [`super::MapState`] in files of their own. A handle is a slot; the key comes from the context it is used with, the value
 //! lies decoded in its table, so a reference costs nothing.
 
 use std::fmt;
@@ -83,7 +83,7 @@ impl<V: Data> ValueState<V> {
     /// When the state cannot be read.
     pub fn get<'c>(&self, ctx: &'c mut impl Keyed) -> Result<Option<&'c V>> {
         let (table, hash, key) = ctx.scope().table::<V>(self.index);
-        Ok(table.get(hash, key))
+        table.get(hash, key)
     }
 
     /// The value, if there is one, to be changed in place.
@@ -92,7 +92,7 @@ impl<V: Data> ValueState<V> {
     /// When the state cannot be read.
     pub fn get_mut<'c>(&self, ctx: &'c mut impl Keyed) -> Result<Option<&'c mut V>> {
         let (table, hash, key) = ctx.scope().table::<V>(self.index);
-        Ok(table.get_mut(hash, key))
+        table.get_mut(hash, key)
     }
 
     /// The value to be changed in place, the default where there is none.
@@ -104,7 +104,7 @@ impl<V: Data> ValueState<V> {
         V: Default,
     {
         let (table, hash, key) = ctx.scope().table::<V>(self.index);
-        Ok(table.or_insert_with(hash, key, V::default))
+        table.or_insert_with(hash, key, V::default)
     }
 
     /// Sets the value.
@@ -113,7 +113,7 @@ impl<V: Data> ValueState<V> {
     /// When the state cannot be written.
     pub fn set(&self, ctx: &mut impl Keyed, value: V) -> Result<()> {
         let (table, hash, key) = ctx.scope().table::<V>(self.index);
-        table.insert(hash, key, value);
+        table.insert(hash, key, value)?;
         Ok(())
     }
 
@@ -123,86 +123,10 @@ impl<V: Data> ValueState<V> {
     /// When the state cannot be read.
     pub fn take(&self, ctx: &mut impl Keyed) -> Result<Option<V>> {
         let (table, hash, key) = ctx.scope().table::<V>(self.index);
-        Ok(table.remove(hash, key))
+        table.remove(hash, key)
     }
 
     /// Removes the value.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn clear(&self, ctx: &mut impl Keyed) -> Result<()> {
-        self.take(ctx).map(drop)
-    }
-}
-
-/// A list per key, in the order of its pushes.
-pub struct ListState<V> {
-    index: usize,
-    name: &'static str,
-    value: PhantomData<fn() -> V>,
-}
-
-handle!(ListState<V>);
-
-impl<V: Data> ListState<V> {
-    /// Appends a value.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn push(&self, ctx: &mut impl Keyed, value: V) -> Result<()> {
-        let (table, hash, key) = ctx.scope().table::<Vec<V>>(self.index);
-        table.or_insert_with(hash, key, Vec::new).push(value);
-        Ok(())
-    }
-
-    /// The values, oldest first.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub fn iter<'c>(&self, ctx: &'c mut impl Keyed) -> Result<std::slice::Iter<'c, V>> {
-        let (table, hash, key) = ctx.scope().table::<Vec<V>>(self.index);
-        Ok(table.get(hash, key).map(Vec::as_slice).unwrap_or_default().iter())
-    }
-
-    /// How many values.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub fn len(&self, ctx: &mut impl Keyed) -> Result<usize> {
-        Ok(self.iter(ctx)?.len())
-    }
-
-    /// Whether there is no value.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub fn is_empty(&self, ctx: &mut impl Keyed) -> Result<bool> {
-        Ok(self.len(ctx)? == 0)
-    }
-
-    /// Replaces the whole list; an empty one removes it.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn set(&self, ctx: &mut impl Keyed, values: Vec<V>) -> Result<()> {
-        if values.is_empty() {
-            return self.clear(ctx);
-        }
-        let (table, hash, key) = ctx.scope().table::<Vec<V>>(self.index);
-        table.insert(hash, key, values);
-        Ok(())
-    }
-
-    /// Removes and returns all values.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub fn take(&self, ctx: &mut impl Keyed) -> Result<Vec<V>> {
-        let (table, hash, key) = ctx.scope().table::<Vec<V>>(self.index);
-        Ok(table.remove(hash, key).unwrap_or_default())
-    }
-
-    /// Removes all values.
     ///
     /// # Errors
     /// When the state cannot be written.

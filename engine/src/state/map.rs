@@ -1,33 +1,110 @@
-//! [`MapState`]: a map per key, walked in the order of its encoded map keys.
+//! [`MapState`]: a map per key, walked in the order of its encoded map keys. In checkpoints a row for
+//! each pair, so a change writes one:
+//!
+//! ```text
+//! key   = the encoded key, then the encoded map key
+//! value = the value in MessagePack with field names
+//! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
-
+use super::codec::{TypeShape, ValueCodec};
+use super::entry::Entry;
 use super::handle::{Keyed, handle};
-use crate::data::{Data, Key};
+use super::layout::{Layout, RowKey, Rows};
+use super::log::RowSink;
+use crate::data::{Data, Key, Rmp};
 use crate::key;
 use crate::operator::Result;
 
-/// The entries of one key's map, by encoded map key. In checkpoints a sequence of pairs.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "Vec<(M, V)>", into = "Vec<(M, V)>", bound = "M: Key, V: Data")]
-pub struct MapEntries<M: Key, V: Data>(BTreeMap<Vec<u8>, (M, V)>);
+/// The pairs of one key's map.
+pub(crate) struct MapEntries<M, V> {
+    /// By encoded map key.
+    pairs: BTreeMap<Vec<u8>, (M, V)>,
+    /// Encoded map keys of what changed since it was last written.
+    changed: BTreeSet<Vec<u8>>,
+}
 
-impl<M: Key, V: Data> TryFrom<Vec<(M, V)>> for MapEntries<M, V> {
-    type Error = anyhow::Error;
-
-    fn try_from(pairs: Vec<(M, V)>) -> Result<Self> {
-        let pairs = pairs.into_iter().map(|pair| Ok((bytes_of(&pair.0)?, pair)));
-        pairs.collect::<Result<_>>().map(MapEntries)
+impl<M, V> Default for MapEntries<M, V> {
+    fn default() -> Self {
+        MapEntries { pairs: BTreeMap::new(), changed: BTreeSet::new() }
     }
 }
 
-impl<M: Key, V: Data> From<MapEntries<M, V>> for Vec<(M, V)> {
-    fn from(entries: MapEntries<M, V>) -> Self {
-        entries.0.into_values().collect()
+/// A map as rows.
+pub(crate) struct MapLayout<M, V> {
+    codec: ValueCodec<V>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    map_key: PhantomData<fn() -> M>,
+}
+
+impl<M, V: Data> MapLayout<M, V> {
+    pub(crate) fn new() -> Self {
+        let (key, value) = (Vec::new(), Vec::new());
+        MapLayout { codec: ValueCodec::new(Rmp), key, value, map_key: PhantomData }
+    }
+}
+
+impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
+    fn write(
+        &mut self,
+        key: &K,
+        map: &mut MapEntries<M, V>,
+        rows: Rows,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        self.key.clear();
+        key::encode(key, &mut self.key)?;
+        let len = self.key.len();
+        let mut write = |map_key: &[u8], pair: Option<&(M, V)>| {
+            self.key.truncate(len);
+            self.key.extend_from_slice(map_key);
+            let Some((_, value)) = pair else { return sink.delete(&[], &self.key) };
+            self.value.clear();
+            self.codec.encode(value, &mut self.value)?;
+            sink.put(&[], &self.key, &self.value)
+        };
+        match rows {
+            Rows::All => map.pairs.iter().try_for_each(|(key, pair)| write(key, Some(pair)))?,
+            Rows::Changed => map.changed.iter().try_for_each(|k| write(k, map.pairs.get(k)))?,
+        }
+        map.changed.clear();
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {
+        self.key.clear();
+        key::encode(key, &mut self.key)?;
+        sink.delete(&[], &self.key)
+    }
+
+    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {
+        RowKey::of(entry.key)
+    }
+
+    fn absorb(
+        &self,
+        held: Option<&mut MapEntries<M, V>>,
+        rest: &[u8],
+        value: &[u8],
+    ) -> Result<Option<MapEntries<M, V>>> {
+        let pair = (key::decode(rest)?, self.codec.decode(value)?);
+        let mut made = MapEntries::default();
+        let fresh = held.is_none();
+        held.unwrap_or(&mut made).pairs.insert(rest.to_vec(), pair);
+        Ok(fresh.then_some(made))
+    }
+
+    fn retract(&self, held: &mut MapEntries<M, V>, rest: &[u8]) -> Result<bool> {
+        held.pairs.remove(rest);
+        Ok(!held.pairs.is_empty())
+    }
+
+    fn read_as(&mut self, stored: &TypeShape) {
+        self.codec.read_as(stored);
     }
 }
 
@@ -47,59 +124,67 @@ fn bytes_of<M: Key>(map_key: &M) -> Result<Vec<u8>> {
 }
 
 impl<M: Key, V: Data> MapState<M, V> {
-    fn entries<'c>(&self, ctx: &'c mut impl Keyed) -> Option<&'c BTreeMap<Vec<u8>, (M, V)>> {
+    fn held<'c>(&self, ctx: &'c mut impl Keyed) -> Result<Option<&'c BTreeMap<Vec<u8>, (M, V)>>> {
         let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        table.get(hash, key).map(|entries| &entries.0)
+        Ok(table.get(hash, key)?.map(|map| &map.pairs))
     }
 
-    fn entries_mut<'c>(&self, ctx: &'c mut impl Keyed) -> &'c mut BTreeMap<Vec<u8>, (M, V)> {
+    fn made<'c>(&self, ctx: &'c mut impl Keyed) -> Result<&'c mut MapEntries<M, V>> {
         let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        &mut table.or_insert_with(hash, key, || MapEntries(BTreeMap::new())).0
+        table.or_insert_with(hash, key, MapEntries::default)
     }
 
     /// The value under `map_key`, if there is one.
     ///
     /// # Errors
-    /// When the map key has no encoding.
+    /// When the map key has no encoding; when the state cannot be read.
     pub fn get<'c>(&self, ctx: &'c mut impl Keyed, map_key: &M) -> Result<Option<&'c V>> {
         let bytes = bytes_of(map_key)?;
-        Ok(self.entries(ctx).and_then(|entries| entries.get(&bytes)).map(|(_, value)| value))
+        Ok(self.held(ctx)?.and_then(|pairs| pairs.get(&bytes)).map(|(_, value)| value))
     }
 
     /// The value under `map_key` to be changed in place, the default where there is none.
     ///
     /// # Errors
-    /// When the map key has no encoding.
+    /// When the map key has no encoding; when the state cannot be read.
     pub fn or_default<'c>(&self, ctx: &'c mut impl Keyed, map_key: &M) -> Result<&'c mut V>
     where
         V: Default,
     {
         let bytes = bytes_of(map_key)?;
-        let entries = self.entries_mut(ctx);
-        Ok(&mut entries.entry(bytes).or_insert_with(|| (map_key.clone(), V::default())).1)
+        let map = self.made(ctx)?;
+        if !map.changed.contains(&bytes) {
+            map.changed.insert(bytes.clone());
+        }
+        Ok(&mut map.pairs.entry(bytes).or_insert_with(|| (map_key.clone(), V::default())).1)
     }
 
     /// Sets the value under `map_key` and returns the one before.
     ///
     /// # Errors
-    /// When the map key has no encoding.
+    /// When the map key has no encoding; when the state cannot be read.
     pub fn insert(&self, ctx: &mut impl Keyed, map_key: M, value: V) -> Result<Option<V>> {
         let bytes = bytes_of(&map_key)?;
-        Ok(self.entries_mut(ctx).insert(bytes, (map_key, value)).map(|(_, before)| before))
+        let map = self.made(ctx)?;
+        if !map.changed.contains(&bytes) {
+            map.changed.insert(bytes.clone());
+        }
+        Ok(map.pairs.insert(bytes, (map_key, value)).map(|(_, before)| before))
     }
 
     /// Removes and returns the value under `map_key`.
     ///
     /// # Errors
-    /// When the map key has no encoding.
+    /// When the map key has no encoding; when the state cannot be read.
     pub fn remove(&self, ctx: &mut impl Keyed, map_key: &M) -> Result<Option<V>> {
         let bytes = bytes_of(map_key)?;
-        if self.entries(ctx).is_none() {
+        if !self.held(ctx)?.is_some_and(|pairs| pairs.contains_key(&bytes)) {
             return Ok(None);
         }
-        let entries = self.entries_mut(ctx);
-        let removed = entries.remove(&bytes).map(|(_, value)| value);
-        if entries.is_empty() {
+        let map = self.made(ctx)?;
+        let removed = map.pairs.remove(&bytes).map(|(_, value)| value);
+        map.changed.insert(bytes);
+        if map.pairs.is_empty() {
             self.clear(ctx)?;
         }
         Ok(removed)
@@ -114,7 +199,7 @@ impl<M: Key, V: Data> MapState<M, V> {
         M: 'c,
         V: 'c,
     {
-        let pairs = self.entries(ctx).into_iter().flat_map(BTreeMap::values);
+        let pairs = self.held(ctx)?.into_iter().flat_map(BTreeMap::values);
         Ok(pairs.map(|(map_key, value)| (map_key, value)))
     }
 
@@ -123,7 +208,7 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn len(&self, ctx: &mut impl Keyed) -> Result<usize> {
-        Ok(self.entries(ctx).map_or(0, BTreeMap::len))
+        Ok(self.held(ctx)?.map_or(0, BTreeMap::len))
     }
 
     /// Whether there is no pair.
@@ -140,7 +225,6 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// When the state cannot be written.
     pub fn clear(&self, ctx: &mut impl Keyed) -> Result<()> {
         let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        table.remove(hash, key);
-        Ok(())
+        table.remove(hash, key).map(drop)
     }
 }

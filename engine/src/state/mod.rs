@@ -5,21 +5,31 @@
 //! entries ([`entry`]) by key group, so that any parallelism can restore any other's.
 //!
 //! Invariants: all states are declared before the first record; a store is only touched by its own
-//! subtask; a snapshot is taken between two calls of the operator.
+//! subtask; a snapshot is cut between two calls of the operator and written between later ones.
 
 mod codec;
+mod cut;
 mod declare;
 pub mod entry;
 mod handle;
+mod layout;
+mod list;
+mod log;
 mod map;
+mod segment;
 mod slices;
 mod store;
 mod table;
 
 pub use codec::{TypeShape, ValueCodec};
+pub(crate) use cut::Budget;
 pub use declare::{Declare, StateKind, StateSpec};
-pub use handle::{Keyed, ListState, Scope, ValueState};
-pub use map::{MapEntries, MapState};
+pub use handle::{Keyed, Scope, ValueState};
+pub(crate) use layout::{Layout, RowKey, Rows};
+pub use list::ListState;
+pub(crate) use log::RowSink;
+pub use map::MapState;
 pub use slices::SliceTable;
+pub(crate) use slices::namespace_of;
 pub use store::{Slot, StateStore};
 pub use table::Table;

@@ -1,41 +1,68 @@
 //! State by slice of event time: one table per slice, so that firing is a walk and purging a drop.
+//!
+//! Called by the windowed operators. Invariants: a slice that goes before a snapshot holds it leaves
+//! no trace; one that goes while it is still to be written for the last cut is kept aside until it
+//! is.
 
 use std::collections::BTreeMap;
 
-use super::codec::ValueCodec;
-use super::entry::{self, Entry, Op};
+use super::codec::{TypeShape, ValueCodec};
+use super::cut::{Budget, sections};
+use super::entry::{Entry, Op};
+use super::layout::ValueLayout;
+use super::log::Log;
 use super::table::Table;
 use crate::checkpoint::{Section, SnapshotMode};
 use crate::data::Key;
-use crate::key::KeyGroupRange;
+use crate::key::{KeyGroup, KeyGroupRange};
+use crate::operator::Result;
 use crate::time::Timestamp;
 
 struct Slice<K, V> {
     table: Table<K, V>,
     /// Whether a snapshot holds this slice, so that its end must be written too.
-    written: bool,
+    stored: bool,
 }
 
 /// The values of one windowed state: per slice start a [`Table`].
 pub struct SliceTable<K, V> {
     range: KeyGroupRange,
     tracked: bool,
+    codec: ValueCodec<V>,
     slices: BTreeMap<Timestamp, Slice<K, V>>,
+    /// Those that went while they were still to be written for the last cut.
+    leaving: Vec<Table<K, V>>,
+    /// The stored ones that went since the last cut.
     dropped: Vec<Timestamp>,
+    /// What is written for the last cut, by position of the key group.
+    logs: Vec<Log>,
+    /// Whether the last cut is not written whole.
+    writing: bool,
 }
 
 impl<K: Key, V: Send + 'static> SliceTable<K, V> {
     /// No slices yet, for the keys of `range`.
-    #[must_use]
-    pub fn new(range: KeyGroupRange, tracked: bool) -> Self {
-        SliceTable { range, tracked, slices: BTreeMap::new(), dropped: Vec::new() }
+    pub(crate) fn new(range: KeyGroupRange, tracked: bool, codec: ValueCodec<V>) -> Self {
+        SliceTable {
+            range,
+            tracked,
+            codec,
+            slices: BTreeMap::new(),
+            leaving: Vec::new(),
+            dropped: Vec::new(),
+            logs: Vec::new(),
+            writing: false,
+        }
     }
 
     /// The table of the slice that starts at `start`, made where there is none.
     pub fn slice_mut(&mut self, start: Timestamp) -> &mut Table<K, V> {
-        let (range, tracked) = (self.range, self.tracked);
-        let new = || Slice { table: Table::new(range, tracked), written: false };
-        &mut self.slices.entry(start).or_insert_with(new).table
+        let SliceTable { range, tracked, codec, slices, .. } = self;
+        let new = || {
+            let layout = ValueLayout::new(&namespace_of(start), codec.clone());
+            Slice { table: Table::new(*range, *tracked, Box::new(layout)), stored: false }
+        };
+        &mut slices.entry(start).or_insert_with(new).table
     }
 
     /// The table of the slice that starts at `start`.
@@ -58,8 +85,12 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
     pub fn drop_before(&mut self, start: Timestamp) {
         let kept = self.slices.split_off(&start);
         for (start, slice) in std::mem::replace(&mut self.slices, kept) {
-            if slice.written {
+            let pending = slice.table.is_writing();
+            if slice.stored || pending {
                 self.dropped.push(start);
+            }
+            if pending {
+                self.leaving.push(slice.table);
             }
         }
     }
@@ -76,47 +107,74 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         self.len() == 0
     }
 
-    pub(super) fn apply(&mut self, entry: &Entry<'_>, codec: &ValueCodec<V>) -> anyhow::Result<()> {
+    pub(super) fn read_as(&mut self, stored: &TypeShape) {
+        self.codec.read_as(stored);
+    }
+
+    pub(super) fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
         let start = <[u8; 8]>::try_from(entry.namespace)
             .map_err(|_| anyhow::anyhow!("a slice's start has 8 bytes"))?;
         let start = Timestamp::from_millis(u64::from_be_bytes(start) as i64 ^ i64::MIN);
         if entry.op == Op::Drop {
-            self.slices.remove(&start);
+            if let Some(slice) = self.slices.get_mut(&start) {
+                slice.table.forget_group(usize::from(group.0 - self.range.start));
+                if slice.table.is_empty() {
+                    self.slices.remove(&start);
+                }
+            }
             return Ok(());
         }
-        self.slice_mut(start).apply(entry, codec)?;
+        self.slice_mut(start).apply(entry)?;
         if let Some(slice) = self.slices.get_mut(&start) {
-            slice.written = true;
+            slice.stored = true;
         }
         Ok(())
     }
 
-    pub(super) fn snapshot(
-        &mut self,
-        mode: SnapshotMode,
-        codec: &ValueCodec<V>,
-        sections: &mut [Section],
-    ) -> anyhow::Result<()> {
+    pub(super) fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        self.logs = (0..self.range.len()).map(|_| Log::default()).collect();
         let dropped = std::mem::take(&mut self.dropped);
         if mode == SnapshotMode::Delta {
             for start in dropped {
-                for section in &mut *sections {
-                    let namespace = namespace_of(start);
-                    let entry = Entry { op: Op::Drop, namespace: &namespace, key: &[], value: &[] };
-                    section.entries += 1;
-                    entry::write(&mut section.bytes, entry)?;
-                }
+                let namespace = namespace_of(start);
+                self.logs.iter_mut().try_for_each(|log| log.drop_namespace(&namespace))?;
             }
         }
-        for (start, slice) in &mut self.slices {
-            slice.table.snapshot(mode, &namespace_of(*start), codec, sections)?;
-            slice.written = true;
+        for slice in self.slices.values_mut() {
+            slice.table.cut(mode);
+            slice.stored = true;
         }
+        self.writing = true;
         Ok(())
+    }
+
+    pub(super) fn write_some(&mut self, budget: &mut Budget) -> Result<bool> {
+        if !self.writing {
+            return Ok(true);
+        }
+        let slices = self.slices.values_mut().map(|slice| &mut slice.table);
+        for table in slices.chain(&mut self.leaving) {
+            if !table.is_writing() {
+                continue;
+            }
+            if !table.write_some(budget)? {
+                return Ok(false);
+            }
+            for (log, written) in self.logs.iter_mut().zip(table.take_logs()) {
+                log.append(written);
+            }
+        }
+        self.leaving.clear();
+        self.writing = false;
+        Ok(true)
+    }
+
+    pub(super) fn take_sections(&mut self) -> Vec<Section> {
+        sections(self.range.iter().zip(std::mem::take(&mut self.logs)))
     }
 }
 
 /// Big-endian with the sign flipped, so that bytes sort as time does.
-fn namespace_of(start: Timestamp) -> [u8; 8] {
+pub(crate) fn namespace_of(start: Timestamp) -> [u8; 8] {
     ((start.as_millis() ^ i64::MIN) as u64).to_be_bytes()
 }

@@ -4,13 +4,15 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::codec::{TypeShape, ValueCodec};
+use super::codec::TypeShape;
+use super::cut::Budget;
 use super::entry::{self, Entry};
 use super::slices::SliceTable;
-use super::table::{Table, sections_of};
+use super::table::Table;
 use crate::checkpoint::{Section, SnapshotMode, StateSnapshot};
 use crate::data::Key;
-use crate::key::KeyGroupRange;
+use crate::key::{KeyGroup, KeyGroupRange};
+use crate::operator::Result;
 use crate::timer::TimerQueue;
 
 /// Where a state of type `S` lies in its store.
@@ -46,69 +48,69 @@ impl<S> Slot<S> {
 pub(crate) trait AnyState: Send {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
-    /// The state with its codec, not only its table.
-    fn whole_mut(&mut self) -> &mut dyn Any;
-    fn snapshot(&mut self, mode: SnapshotMode, sections: &mut [Section]) -> anyhow::Result<()>;
-    fn apply(&mut self, entry: &Entry<'_>) -> anyhow::Result<()>;
+    /// The barrier is here: what is written from now on is the state of this moment.
+    fn cut(&mut self, mode: SnapshotMode) -> Result<()>;
+    /// Writes a part of what was cut; whether all of it is written.
+    fn write_some(&mut self, budget: &mut Budget) -> Result<bool>;
+    /// Takes what was written.
+    fn take_sections(&mut self) -> Vec<Section>;
+    fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()>;
     fn read_as(&mut self, stored: &TypeShape);
     fn entries(&self) -> usize;
 }
 
-pub(crate) struct TableState<K, V> {
-    pub(crate) table: Table<K, V>,
-    pub(crate) codec: ValueCodec<V>,
-}
-
-pub(crate) struct SliceState<K, V> {
-    pub(crate) slices: SliceTable<K, V>,
-    pub(crate) codec: ValueCodec<V>,
-}
-
-impl<K: Key, V: Send + 'static> AnyState for TableState<K, V> {
+impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     fn as_any(&self) -> &dyn Any {
-        &self.table
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        &mut self.table
-    }
-    fn whole_mut(&mut self) -> &mut dyn Any {
         self
     }
-    fn snapshot(&mut self, mode: SnapshotMode, sections: &mut [Section]) -> anyhow::Result<()> {
-        self.table.snapshot(mode, &[], &self.codec, sections)
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
-    fn apply(&mut self, entry: &Entry<'_>) -> anyhow::Result<()> {
-        self.table.apply(entry, &self.codec)
+    fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        Table::cut(self, mode);
+        Ok(())
+    }
+    fn write_some(&mut self, budget: &mut Budget) -> Result<bool> {
+        Table::write_some(self, budget)
+    }
+    fn take_sections(&mut self) -> Vec<Section> {
+        Table::take_sections(self)
+    }
+    fn apply(&mut self, _group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
+        Table::apply(self, entry)
     }
     fn read_as(&mut self, stored: &TypeShape) {
-        self.codec.read_as(stored);
+        Table::read_as(self, stored);
     }
     fn entries(&self) -> usize {
-        self.table.len()
+        self.len()
     }
 }
 
-impl<K: Key, V: Send + 'static> AnyState for SliceState<K, V> {
+impl<K: Key, V: Send + 'static> AnyState for SliceTable<K, V> {
     fn as_any(&self) -> &dyn Any {
-        &self.slices
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        &mut self.slices
-    }
-    fn whole_mut(&mut self) -> &mut dyn Any {
         self
     }
-    fn snapshot(&mut self, mode: SnapshotMode, sections: &mut [Section]) -> anyhow::Result<()> {
-        self.slices.snapshot(mode, &self.codec, sections)
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
-    fn apply(&mut self, entry: &Entry<'_>) -> anyhow::Result<()> {
-        self.slices.apply(entry, &self.codec)
+    fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        SliceTable::cut(self, mode)
+    }
+    fn write_some(&mut self, budget: &mut Budget) -> Result<bool> {
+        SliceTable::write_some(self, budget)
+    }
+    fn take_sections(&mut self) -> Vec<Section> {
+        SliceTable::take_sections(self)
+    }
+    fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
+        SliceTable::apply(self, group, entry)
     }
     fn read_as(&mut self, stored: &TypeShape) {
-        self.codec.read_as(stored);
+        SliceTable::read_as(self, stored);
     }
     fn entries(&self) -> usize {
-        self.slices.len()
+        self.len()
     }
 }
 
@@ -119,14 +121,18 @@ impl<K: Key> AnyState for TimerQueue<K> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
-    fn whole_mut(&mut self) -> &mut dyn Any {
-        self
+    fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        TimerQueue::cut(self, mode);
+        Ok(())
     }
-    fn snapshot(&mut self, mode: SnapshotMode, sections: &mut [Section]) -> anyhow::Result<()> {
-        self.write_snapshot(mode, sections)
+    fn write_some(&mut self, budget: &mut Budget) -> Result<bool> {
+        TimerQueue::write_some(self, budget)
     }
-    fn apply(&mut self, entry: &Entry<'_>) -> anyhow::Result<()> {
-        self.apply_entry(entry)
+    fn take_sections(&mut self) -> Vec<Section> {
+        TimerQueue::take_sections(self)
+    }
+    fn apply(&mut self, _group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
+        TimerQueue::apply(self, entry)
     }
     fn read_as(&mut self, _stored: &TypeShape) {}
     fn entries(&self) -> usize {
@@ -139,6 +145,8 @@ pub struct StateStore {
     range: KeyGroupRange,
     tracked: bool,
     states: Vec<(String, Box<dyn AnyState>)>,
+    /// The next state to be written for the last cut.
+    writing: usize,
 }
 
 impl fmt::Debug for StateStore {
@@ -152,7 +160,7 @@ impl StateStore {
     /// An empty store for the keys of `range`; lists changes for deltas when `tracked`.
     #[must_use]
     pub fn new(range: KeyGroupRange, tracked: bool) -> Self {
-        StateStore { range, tracked, states: Vec::new() }
+        StateStore { range, tracked, states: Vec::new(), writing: usize::MAX }
     }
 
     /// The key groups of this subtask.
@@ -168,14 +176,6 @@ impl StateStore {
     pub(crate) fn add(&mut self, name: &str, state: Box<dyn AnyState>) -> usize {
         self.states.push((name.to_owned(), state));
         self.states.len() - 1
-    }
-
-    pub(crate) fn value_state_mut<K: Key, V: Send + 'static>(
-        &mut self,
-        index: usize,
-    ) -> Option<&mut TableState<K, V>> {
-        let (_, state) = self.states.get_mut(index)?;
-        state.whole_mut().downcast_mut()
     }
 
     /// The state in `slot`: resolve it once a batch, not once a record.
@@ -203,20 +203,56 @@ impl StateStore {
         self.states.iter().map(|(name, state)| (name.as_str(), state.entries()))
     }
 
-    /// Writes every state: all of it, or what changed since the last call.
+    /// The barrier is here: what [`StateStore::write_some`] writes from now on is the state of this
+    /// moment, all of it or what changed since the last cut. Takes microseconds.
     ///
     /// # Errors
     /// A value that does not encode, with the state's name.
-    pub fn snapshot(&mut self, mode: SnapshotMode) -> anyhow::Result<Vec<StateSnapshot>> {
-        let range = self.range;
-        let snapshot = |(name, state): &mut (String, Box<dyn AnyState>)| {
-            let mut sections = sections_of(range);
-            let written = state.snapshot(mode, &mut sections);
-            written.map_err(|e| e.context(format!("state '{name}' cannot be written")))?;
-            sections.retain(|section| section.entries > 0);
-            Ok(StateSnapshot { state: name.clone(), sections })
+    pub fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        for (name, state) in &mut self.states {
+            state.cut(mode).map_err(|e| unwritable(e, name))?;
+        }
+        self.writing = 0;
+        // What changes is not told apart: it must be written before anything does.
+        if !self.tracked {
+            while !self.write_some()? {}
+        }
+        Ok(())
+    }
+
+    /// Writes a part of what was cut, for about a tenth of a millisecond; whether all of it is
+    /// written. May be called at any time between two calls of the operator.
+    ///
+    /// # Errors
+    /// A value that does not encode, with the state's name and the key.
+    pub fn write_some(&mut self) -> Result<bool> {
+        let mut budget = Budget::step();
+        while let Some((name, state)) = self.states.get_mut(self.writing) {
+            if !state.write_some(&mut budget).map_err(|e| unwritable(e, name))? {
+                return Ok(false);
+            }
+            self.writing += 1;
+        }
+        Ok(true)
+    }
+
+    /// Takes what was written, once all of it is.
+    pub fn take_snapshot(&mut self) -> Vec<StateSnapshot> {
+        let take = |(name, state): &mut (String, Box<dyn AnyState>)| StateSnapshot {
+            state: name.clone(),
+            sections: state.take_sections(),
         };
-        self.states.iter_mut().map(snapshot).collect()
+        self.states.iter_mut().map(take).collect()
+    }
+
+    /// Cuts, writes and takes in one go.
+    ///
+    /// # Errors
+    /// A value that does not encode, with the state's name and the key.
+    pub fn snapshot(&mut self, mode: SnapshotMode) -> Result<Vec<StateSnapshot>> {
+        self.cut(mode)?;
+        while !self.write_some()? {}
+        Ok(self.take_snapshot())
     }
 
     /// The values of state `name` are stored in this shape; call before [`StateStore::restore`].
@@ -230,13 +266,23 @@ impl StateStore {
     ///
     /// # Errors
     /// No such state; entries or values that cannot be read.
-    pub fn restore(&mut self, name: &str, section: &[u8]) -> anyhow::Result<()> {
+    pub fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()> {
         let state = self.states.iter_mut().find(|(n, _)| n == name);
         let Some((_, state)) = state else { anyhow::bail!("no state '{name}' is declared") };
+        anyhow::ensure!(
+            self.range.contains(group),
+            "{group:?} of state '{name}' is none of {}",
+            self.range
+        );
         let mut rest = section;
         while let Some(entry) = entry::read(&mut rest)? {
-            state.apply(&entry).map_err(|e| e.context(format!("state '{name}' cannot be read")))?;
+            let applied = state.apply(group, &entry);
+            applied.map_err(|e| e.context(format!("state '{name}' cannot be read")))?;
         }
         Ok(())
     }
+}
+
+fn unwritable(error: anyhow::Error, name: &str) -> anyhow::Error {
+    error.context(format!("state '{name}' cannot be written"))
 }

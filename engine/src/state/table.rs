@@ -1,246 +1,318 @@
-//! The resident tier: decoded entries in one hash table per key group, each listing what changed
-//! since the last snapshot.
+//! The resident tier: decoded entries in hash tables, a few thousand in each, of one key group.
 //!
-//! Called by the state handles and the windowed operators. Invariants: an entry is listed at most
-//! once between two snapshots (`listed_at` is the number of the snapshot it will go into), and
-//! again only when it was removed meanwhile; a key that is listed and absent was removed.
+//! Called by the state handles and the windowed operators. Invariants:
+//!
+//! - an entry that changed since the last cut has the mark of this interval and is listed, or its
+//!   segment says that many are;
+//! - an entry that is still to be written for the last cut is written before it changes or goes (its
+//!   pre-image), so a snapshot is the state at the barrier whenever it is encoded;
+//! - an entry that no snapshot holds leaves no trace when it goes.
 
-use hashbrown::HashTable;
-
-use super::codec::ValueCodec;
-use super::entry::{self, Entry, Op};
-use crate::checkpoint::{Section, SnapshotMode};
+use super::codec::TypeShape;
+use super::entry::{Entry, Op};
+use super::layout::{Layout, Rows};
+use super::log::Log;
+use super::segment::{Directory, Dirty, Listed, Mark, Pending, Segment, Slot};
 use crate::data::Key;
-use crate::key::{self, KeyGroup, KeyGroupRange, KeyHash};
+use crate::key::{KeyGroupRange, KeyHash};
+use crate::operator::Result;
 
-struct Slot<K, V> {
-    hash: KeyHash,
-    key: K,
-    value: V,
-    listed_at: u32,
-}
-
-struct Group<K, V> {
-    slots: HashTable<Slot<K, V>>,
-    listed: Vec<(KeyHash, K)>,
-    /// Removals since the list was last free of doubles.
-    removed: usize,
+/// What a key group adds to snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    /// To the next one.
+    pub(super) now: Log,
+    /// To the one that was cut last.
+    pub(super) then: Log,
 }
 
 /// The values of one state by key, for the key groups of one subtask.
 pub struct Table<K, V> {
     range: KeyGroupRange,
-    groups: Vec<Group<K, V>>,
-    /// The number of the next snapshot; 0 while nothing is listed because none will be taken.
-    snapshot: u32,
+    /// First one of each key group, by position; then those that splits made.
+    pub(super) segments: Vec<Segment<K, V>>,
+    /// By position, once any key group has more than one segment.
+    directories: Vec<Directory>,
+    pub(super) logs: Vec<Logs>,
+    pub(super) layout: Box<dyn Layout<K, V>>,
+    /// The mark of what changes now; `No` where no deltas are asked for.
+    pub(super) dirty: Dirty,
+    /// The next segment to be written for the last cut; `None` when that is whole.
+    pub(super) writing: Option<usize>,
+    len: usize,
 }
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
     /// An empty table for the keys of `range`; lists changes when `tracked`.
-    #[must_use]
-    pub fn new(range: KeyGroupRange, tracked: bool) -> Self {
-        let group = || Group { slots: HashTable::new(), listed: Vec::new(), removed: 0 };
+    pub(crate) fn new(range: KeyGroupRange, tracked: bool, layout: Box<dyn Layout<K, V>>) -> Self {
         Table {
             range,
-            groups: (0..range.len()).map(|_| group()).collect(),
-            snapshot: u32::from(tracked),
+            segments: (0..range.len()).map(|group| Segment::new(group as u16)).collect(),
+            directories: Vec::new(),
+            logs: (0..range.len()).map(|_| Logs::default()).collect(),
+            layout,
+            dirty: if tracked { Dirty::Even } else { Dirty::No },
+            writing: None,
+            len: 0,
+        }
+    }
+
+    #[inline]
+    fn segment_of(&self, hash: KeyHash) -> usize {
+        let position = self.range.position(hash);
+        match self.directories.get(position) {
+            None => position,
+            Some(directory) => directory.find(hash),
         }
     }
 
     /// The value of a key.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
     #[inline]
-    #[must_use]
-    pub fn get(&self, hash: KeyHash, key: &K) -> Option<&V> {
-        let group = &self.groups[self.range.position(hash)];
-        group.slots.find(hash.0, |slot| slot.key == *key).map(|slot| &slot.value)
+    pub fn get(&mut self, hash: KeyHash, key: &K) -> Result<Option<&V>> {
+        let at = self.segment_of(hash);
+        let slot = self.segments[at].slots.find(hash.0, |slot| slot.key == *key);
+        Ok(slot.map(|slot| &slot.value))
     }
 
     /// The value of a key, to be changed.
+    ///
+    /// # Errors
+    /// When the state cannot be read; when its value as of the last barrier cannot be written.
     #[inline]
-    pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
-        let snapshot = self.snapshot;
-        let Group { slots, listed, .. } = &mut self.groups[self.range.position(hash)];
-        let slot = slots.find_mut(hash.0, |slot| slot.key == *key)?;
-        if slot.listed_at != snapshot {
-            slot.listed_at = snapshot;
-            listed.push((hash, slot.key.clone()));
+    pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Result<Option<&mut V>> {
+        let at = self.segment_of(hash);
+        let Table { segments, logs, layout, dirty, .. } = self;
+        let Segment { slots, now, then, group, .. } = &mut segments[at];
+        let entries = slots.len();
+        let Some(slot) = slots.find_mut(hash.0, |slot| slot.key == *key) else { return Ok(None) };
+        if !slot.mark.is(*dirty) {
+            write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
+            slot.mark.set(*dirty);
+            now.push(hash, entries);
         }
-        Some(&mut slot.value)
+        Ok(Some(&mut slot.value))
     }
 
     /// The value of a key, to be changed, made by `new` where there is none.
+    ///
+    /// # Errors
+    /// As [`Table::get_mut`].
     #[inline]
-    pub fn or_insert_with(&mut self, hash: KeyHash, key: &K, new: impl FnOnce() -> V) -> &mut V {
-        let snapshot = self.snapshot;
-        let Group { slots, listed, removed } = &mut self.groups[self.range.position(hash)];
+    pub fn or_insert_with(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+        new: impl FnOnce() -> V,
+    ) -> Result<&mut V> {
+        let mut at = self.segment_of(hash);
+        if self.segments[at].is_full() {
+            self.split(at);
+            at = self.segment_of(hash);
+        }
+        let Table { segments, logs, layout, dirty, len, .. } = self;
+        let Segment { slots, now, then, group, .. } = &mut segments[at];
+        let entries = slots.len();
         let found = slots.entry(hash.0, |slot| slot.key == *key, |slot| slot.hash.0);
         let slot = match found {
             hashbrown::hash_table::Entry::Occupied(slot) => slot.into_mut(),
             hashbrown::hash_table::Entry::Vacant(vacant) => {
-                if *removed > 64 && *removed > listed.len() / 2 {
-                    // Removed and set again, again and again: listed once is enough.
-                    listed.sort_unstable_by_key(|(hash, _)| *hash);
-                    listed.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
-                    *removed = 0;
+                *len += 1;
+                let mut mark = Mark::NEW;
+                mark.set(*dirty);
+                if *dirty != Dirty::No {
+                    now.push(hash, entries);
                 }
-                vacant
-                    .insert(Slot { hash, key: key.clone(), value: new(), listed_at: 0 })
-                    .into_mut()
+                let slot = Slot { hash, key: key.clone(), value: new(), mark };
+                return Ok(&mut vacant.insert(slot).into_mut().value);
             }
         };
-        if slot.listed_at != snapshot {
-            slot.listed_at = snapshot;
-            listed.push((hash, slot.key.clone()));
+        if !slot.mark.is(*dirty) {
+            write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
+            slot.mark.set(*dirty);
+            now.push(hash, entries);
         }
-        &mut slot.value
+        Ok(&mut slot.value)
     }
 
     /// Sets the value of a key and returns the one before.
+    ///
+    /// # Errors
+    /// As [`Table::get_mut`].
     #[inline]
-    pub fn insert(&mut self, hash: KeyHash, key: &K, value: V) -> Option<V> {
+    pub fn insert(&mut self, hash: KeyHash, key: &K, value: V) -> Result<Option<V>> {
         let mut value = Some(value);
-        let mut fresh = false;
         let held = self.or_insert_with(hash, key, || {
-            fresh = true;
             value.take().unwrap_or_else(|| unreachable!("called at most once"))
-        });
-        match value {
-            Some(value) if !fresh => Some(std::mem::replace(held, value)),
-            _ => None,
-        }
+        })?;
+        Ok(value.map(|value| std::mem::replace(held, value)))
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
-        let snapshot = self.snapshot;
-        let Group { slots, listed, removed } = &mut self.groups[self.range.position(hash)];
-        let found = slots.find_entry(hash.0, |slot| slot.key == *key).ok()?;
+    ///
+    /// # Errors
+    /// As [`Table::get_mut`].
+    pub fn remove(&mut self, hash: KeyHash, key: &K) -> Result<Option<V>> {
+        let at = self.segment_of(hash);
+        let Table { segments, logs, layout, dirty, len, .. } = self;
+        let Segment { slots, then, group, .. } = &mut segments[at];
+        let Ok(mut found) = slots.find_entry(hash.0, |slot| slot.key == *key) else {
+            return Ok(None);
+        };
+        let Logs { now: log, then: log_then } = &mut logs[usize::from(*group)];
+        write_before(found.get_mut(), then, &mut **layout, log_then, *dirty)?;
         let (slot, _) = found.remove();
-        *removed += 1;
-        if slot.listed_at != snapshot {
-            listed.push((hash, slot.key));
+        *len -= 1;
+        if *dirty != Dirty::No && slot.mark.is_stored() {
+            layout.delete(&slot.key, log)?;
         }
-        Some(slot.value)
+        Ok(Some(slot.value))
     }
 
-    /// Every key with its hash and value, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (KeyHash, &K, &V)> {
-        let slots = self.groups.iter().flat_map(|group| group.slots.iter());
-        slots.map(|slot| (slot.hash, &slot.key, &slot.value))
+    #[cold]
+    #[inline(never)]
+    fn split(&mut self, at: usize) {
+        let Some(half) = self.segments[at].split() else { return };
+        if self.directories.is_empty() {
+            self.directories = (0..self.range.len() as u32).map(Directory::new).collect();
+        }
+        let (new, group) = (self.segments.len() as u32, usize::from(half.group));
+        self.directories[group].split(at as u32, new, half.depth);
+        self.segments.push(half);
     }
 
     /// The keys of one key group of the range, by its position: for walking in slices.
     pub fn iter_group(&self, position: usize) -> impl Iterator<Item = (KeyHash, &K, &V)> {
-        let slots = self.groups[position].slots.iter();
+        let split = self.directories.get(position).map(Directory::segments);
+        let at = split.unwrap_or_else(|| vec![position as u32]);
+        let slots = at.into_iter().flat_map(|at| self.segments[at as usize].slots.iter());
         slots.map(|slot| (slot.hash, &slot.key, &slot.value))
+    }
+
+    /// Every key with its hash and value, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (KeyHash, &K, &V)> {
+        let slots = self.segments.iter().flat_map(|segment| segment.slots.iter());
+        slots.map(|slot| (slot.hash, &slot.key, &slot.value))
+    }
+
+    /// Whether the last cut is still to be written, in part or whole.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    pub(super) fn range(&self) -> KeyGroupRange {
+        self.range
     }
 
     /// How many key groups the table has.
     #[must_use]
     pub fn group_count(&self) -> usize {
-        self.groups.len()
+        self.range.len()
     }
 
     /// How many keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.slots.len()).sum()
+        self.len
     }
 
     /// Whether there is no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.iter().all(|group| group.slots.is_empty())
+        self.len == 0
     }
 
-    /// Takes out the decoded value of an entry read from a checkpoint.
-    pub(super) fn apply(&mut self, entry: &Entry<'_>, codec: &ValueCodec<V>) -> anyhow::Result<()> {
-        let key: K = key::decode(entry.key)?;
-        let hash = key::hash_bytes(entry.key);
-        let tracked = std::mem::take(&mut self.snapshot);
-        match entry.op {
-            Op::Put => {
-                self.insert(hash, &key, codec.decode(entry.value)?);
-            }
-            Op::Delete => {
-                self.remove(hash, &key);
-            }
-            Op::Drop => anyhow::bail!("a namespace is dropped in a state without namespaces"),
-        }
-        self.snapshot = tracked;
-        Ok(())
+    pub(super) fn read_as(&mut self, stored: &TypeShape) {
+        self.layout.read_as(stored);
     }
-}
 
-impl<K: Key, V: Send + 'static> Table<K, V> {
-    /// Appends the entries of this table to `sections`, one for each key group of the range, and
-    /// begins to list anew.
-    pub(super) fn snapshot(
-        &mut self,
-        mode: SnapshotMode,
-        namespace: &[u8],
-        codec: &ValueCodec<V>,
-        sections: &mut [Section],
-    ) -> anyhow::Result<()> {
-        let mut writer = Writer { namespace, codec, key: Vec::new(), value: Vec::new() };
-        for (group, section) in self.groups.iter_mut().zip(sections) {
-            match mode {
-                SnapshotMode::Full => {
-                    for slot in &group.slots {
-                        writer.put(&slot.key, &slot.value, section)?;
-                    }
-                }
-                SnapshotMode::Delta => {
-                    for (hash, key) in &group.listed {
-                        match group.slots.find(hash.0, |slot| slot.key == *key) {
-                            Some(slot) => writer.put(key, &slot.value, section)?,
-                            None => writer.delete(key, section)?,
-                        }
-                    }
+    pub(super) fn codec_mut(&mut self) -> Option<&mut super::ValueCodec<V>> {
+        self.layout.codec_mut()
+    }
+
+    /// Takes in an entry read from a checkpoint, over those before.
+    pub(crate) fn apply(&mut self, entry: &Entry<'_>) -> Result<()> {
+        let row = self.layout.row_key(entry)?;
+        let at = self.segment_of(row.hash);
+        let Table { segments, layout, len, .. } = self;
+        let found = segments[at].slots.find_entry(row.hash.0, |slot| slot.key == row.key);
+        match (entry.op, found) {
+            (Op::Put, Ok(mut slot)) => {
+                layout.absorb(Some(&mut slot.get_mut().value), row.rest, entry.value)?;
+            }
+            (Op::Put, Err(_)) => {
+                if let Some(value) = layout.absorb(None, row.rest, entry.value)? {
+                    let slot = Slot { hash: row.hash, key: row.key, value, mark: Mark::WRITTEN };
+                    self.place(at, slot);
                 }
             }
-            group.listed.clear();
-            group.removed = 0;
-        }
-        if self.snapshot > 0 {
-            self.snapshot = self.snapshot.wrapping_add(1).max(1);
+            (Op::Delete, Ok(mut slot)) => {
+                if row.rest.is_empty() || !layout.retract(&mut slot.get_mut().value, row.rest)? {
+                    slot.remove();
+                    *len -= 1;
+                }
+            }
+            (Op::Delete, Err(_)) => {}
+            (Op::Drop, _) => {
+                anyhow::bail!("a namespace is dropped in a state without namespaces")
+            }
         }
         Ok(())
     }
-}
 
-struct Writer<'a, V> {
-    namespace: &'a [u8],
-    codec: &'a ValueCodec<V>,
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
-
-impl<V: 'static> Writer<'_, V> {
-    fn put<K: Key>(&mut self, key: &K, value: &V, section: &mut Section) -> anyhow::Result<()> {
-        self.value.clear();
-        self.codec.encode(value, &mut self.value)?;
-        self.write(Op::Put, key, section)
+    fn place(&mut self, mut at: usize, slot: Slot<K, V>) {
+        if self.segments[at].is_full() {
+            self.split(at);
+            at = self.segment_of(slot.hash);
+        }
+        self.len += 1;
+        self.segments[at].slots.insert_unique(slot.hash.0, slot, |slot| slot.hash.0);
     }
 
-    fn delete<K: Key>(&mut self, key: &K, section: &mut Section) -> anyhow::Result<()> {
-        self.value.clear();
-        self.write(Op::Delete, key, section)
-    }
-
-    fn write<K: Key>(&mut self, op: Op, key: &K, section: &mut Section) -> anyhow::Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
-        section.entries += 1;
-        let entry = Entry { op, namespace: self.namespace, key: &self.key, value: &self.value };
-        entry::write(&mut section.bytes, entry)
+    /// Forgets every key of one key group, by its position, as if it had never been.
+    pub(super) fn forget_group(&mut self, position: usize) {
+        let split = self.directories.get(position).map(Directory::segments);
+        for at in split.unwrap_or_else(|| vec![position as u32]) {
+            let segment = &mut self.segments[at as usize];
+            self.len -= segment.slots.len();
+            segment.slots.clear();
+            segment.now = Listed::default();
+        }
     }
 }
 
-/// One empty section for each key group of `range`.
-pub(super) fn sections_of(range: KeyGroupRange) -> Vec<Section> {
-    range
-        .iter()
-        .map(|group| Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() })
-        .collect()
+/// Writes an entry for the last cut, if it is still to be written for that: before it changes.
+fn write_before<K: Key, V>(
+    slot: &mut Slot<K, V>,
+    then: &Pending,
+    layout: &mut dyn Layout<K, V>,
+    log: &mut Log,
+    dirty: Dirty,
+) -> Result<()> {
+    match then {
+        Pending::Nothing => Ok(()),
+        Pending::Changed(_) if slot.mark.is(dirty.next()) => {
+            write(slot, Rows::Changed, layout, log)
+        }
+        Pending::All if !slot.mark.is(dirty) => write(slot, Rows::All, layout, log),
+        Pending::Changed(_) | Pending::All => Ok(()),
+    }
+}
+
+/// Writes an entry, which is then as a snapshot holds it.
+pub(super) fn write<K: Key, V>(
+    slot: &mut Slot<K, V>,
+    rows: Rows,
+    layout: &mut dyn Layout<K, V>,
+    log: &mut Log,
+) -> Result<()> {
+    let written = layout.write(&slot.key, &mut slot.value, rows, log);
+    written.map_err(|e| {
+        let key = serde_json::to_string(&slot.key).unwrap_or_else(|_| "(not printable)".to_owned());
+        e.context(format!("the value of key {key} cannot be written"))
+    })?;
+    slot.mark = Mark::WRITTEN;
+    Ok(())
 }

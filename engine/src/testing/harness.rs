@@ -29,6 +29,13 @@ pub struct HarnessSnapshot {
     snapshots: Vec<OperatorSnapshot>,
 }
 
+impl HarnessSnapshot {
+    /// Puts what was written at a later barrier behind this.
+    pub fn push(&mut self, later: OperatorSnapshot) {
+        self.snapshots.push(later);
+    }
+}
+
 impl OperatorHarness {
     /// Opens the operator with empty state.
     #[must_use]
@@ -51,7 +58,8 @@ impl OperatorHarness {
             watermark = part.watermark;
             for state in &part.states {
                 for section in &state.sections {
-                    harness.operator.restore(&state.state, &section.bytes)?;
+                    let (group, bytes) = (section.group, &section.bytes);
+                    harness.operator.restore(&state.state, group, bytes)?;
                 }
             }
         }
@@ -123,6 +131,23 @@ impl OperatorHarness {
         typed.flat_map(|batch| batch.items.into_iter().zip(batch.timestamps)).collect()
     }
 
+    /// The barrier is here: cuts the operator's state. What is processed from now on is not part of
+    /// the snapshot, which [`OperatorHarness::written`] brings.
+    ///
+    /// # Errors
+    /// A value that does not encode.
+    pub fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        self.operator.cut(mode)
+    }
+
+    /// Writes a part of what was cut; `None` while there is more.
+    ///
+    /// # Errors
+    /// A value that does not encode.
+    pub fn written(&mut self) -> Result<Option<OperatorSnapshot>> {
+        Ok(self.operator.write_some()?.then(|| self.operator.take_snapshot()))
+    }
+
     /// Writes the operator's state, all of it.
     ///
     /// # Errors
@@ -136,7 +161,7 @@ impl OperatorHarness {
     /// # Errors
     /// A value that does not encode.
     pub fn extend(&mut self, snapshot: &mut HarnessSnapshot) -> Result<()> {
-        snapshot.snapshots.push(self.operator.snapshot(SnapshotMode::Delta)?);
+        snapshot.push(self.operator.snapshot(SnapshotMode::Delta)?);
         Ok(())
     }
 

@@ -161,7 +161,7 @@ fn timers_follow_their_key_groups_to_three_subtasks() {
         let mut new = open(range, true).operator;
         for state in &snapshot.states {
             for section in state.sections.iter().filter(|section| range.contains(section.group)) {
-                new.restore(&state.state, &section.bytes).expect("restores");
+                new.restore(&state.state, section.group, &section.bytes).expect("restores");
             }
         }
         new.restored(snapshot.watermark).expect("restores");

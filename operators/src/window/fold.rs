@@ -63,7 +63,7 @@ where
                 }
                 let table = windows.slice_mut(self.grid.window(end).start);
                 for ((key, item), hash) in items.as_slice().iter().zip(hashes) {
-                    (self.fold)(table.or_insert_with(*hash, key, S::default), item.clone());
+                    (self.fold)(table.or_insert_with(*hash, key, S::default)?, item.clone());
                 }
             }
             // The last window takes the records themselves; when it is over, so are all others.
@@ -77,7 +77,7 @@ where
             }
             let table = windows.slice_mut(self.grid.window(run.last_end).start);
             for ((key, item), hash) in taken.zip(hashes) {
-                (self.fold)(table.or_insert_with(*hash, &key, S::default), item);
+                (self.fold)(table.or_insert_with(*hash, &key, S::default)?, item);
             }
         }
         Ok(())

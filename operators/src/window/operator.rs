@@ -82,7 +82,7 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
             }
             let table = slices.slice_mut(run.slice);
             for ((key, item), hash) in items.iter().zip(&hashes[records]) {
-                table.or_insert_with(*hash, key, A::default).add(item);
+                table.or_insert_with(*hash, key, A::default)?.add(item);
             }
         }
         Ok(())

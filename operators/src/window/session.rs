@@ -12,8 +12,9 @@
 use riverrun_engine::Result;
 use riverrun_engine::data::{Data, Key, Rmp};
 use riverrun_engine::element::Batch;
+use riverrun_engine::key::KeyHash;
 use riverrun_engine::operator::{Firing, Operator, OperatorContext};
-use riverrun_engine::state::{Declare, Slot, StateKind, Table};
+use riverrun_engine::state::{Declare, Slot, Table};
 use riverrun_engine::time::{Timestamp, Window};
 use riverrun_engine::timer::Timers;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ pub(crate) struct SessionEntry<A> {
 /// A timer to be set or deleted once the batch is in.
 struct TimerChange<K> {
     at: Timestamp,
+    hash: KeyHash,
     key: K,
     set: bool,
 }
@@ -59,7 +61,7 @@ impl<K: Key, T: Data, A: Aggregate<T>> SessionOperator<K, T, A> {
         SessionOperator {
             gap,
             late,
-            sessions: declare.table("sessions", StateKind::List, Rmp),
+            sessions: declare.table("sessions", Rmp),
             timers: declare.timers(),
             changes: Vec::new(),
         }
@@ -82,7 +84,7 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SessionOperator<K, T, A> {
             let own = Window::new(*at, Timestamp::from(at.as_millis().saturating_add(self.gap)));
             let sessions = if own.is_over(watermark) {
                 // Only an open session can still take it, and a late record must not make one.
-                let open = table.get_mut(*hash, key);
+                let open = table.get_mut(*hash, key)?;
                 let Some(open) = open.filter(|open| !touched(open, own).is_empty()) else {
                     let late = std::iter::once((item, *at));
                     self.late.take(late, ctx.output, ctx.metrics);
@@ -90,15 +92,15 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SessionOperator<K, T, A> {
                 };
                 open
             } else {
-                table.or_insert_with(*hash, key, Vec::new)
+                table.or_insert_with(*hash, key, Vec::new)?
             };
             insert(sessions, own, item, |at, set| {
-                self.changes.push(TimerChange { at, key: key.clone(), set });
+                self.changes.push(TimerChange { at, hash: *hash, key: key.clone(), set });
             });
         }
         let timers = ctx.state.get_mut(self.timers.event);
-        for TimerChange { at, key, set } in self.changes.drain(..) {
-            if set { timers.set(at, &key)? } else { timers.delete(at, &key)? }
+        for TimerChange { at, hash, key, set } in self.changes.drain(..) {
+            if set { timers.set(at, hash, &key)? } else { timers.delete(at, hash, &key)? }
         }
         Ok(())
     }
@@ -107,20 +109,20 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SessionOperator<K, T, A> {
         let watermark = ctx.watermark();
         for _ in 0..TIMERS_PER_CALL {
             let timers = ctx.state.get_mut(self.timers.event);
-            let Some((at, key, hash)) = timers.pop_due(watermark) else { return Ok(Firing::Done) };
+            let Some((at, key, hash)) = timers.pop_due(watermark)? else { return Ok(Firing::Done) };
             let table = ctx.state.get_mut(self.sessions);
-            let Some(sessions) = table.get_mut(hash, &key) else { continue };
+            let Some(sessions) = table.get_mut(hash, &key)? else { continue };
             let Some(found) = sessions.iter().position(|s| s.timer == at) else { continue };
             let end = sessions[found].end;
             if end > at {
                 // It grew since. Its turn comes in the order of ends, even if it is over already.
                 sessions[found].timer = end;
-                ctx.state.get_mut(self.timers.event).set(end, &key)?;
+                ctx.state.get_mut(self.timers.event).set(end, hash, &key)?;
                 continue;
             }
             let session = sessions.remove(found);
             if sessions.is_empty() {
-                table.remove(hash, &key);
+                table.remove(hash, &key)?;
             }
             emit(ctx.output, key, Window::new(session.start, end), session.value);
         }

@@ -66,7 +66,8 @@ impl Driver {
         for Subtask { range, operator } in &mut driver.subtasks {
             for state in saved.iter().flatten().flat_map(|snapshot| &snapshot.states) {
                 for section in state.sections.iter().filter(|s| range.contains(s.group)) {
-                    operator.restore(&state.state, &section.bytes).expect("restores");
+                    let (group, bytes) = (section.group, &section.bytes);
+                    operator.restore(&state.state, group, bytes).expect("restores");
                 }
             }
             operator.restored(watermark.unwrap_or(Timestamp::MIN)).expect("restores");
