@@ -124,6 +124,12 @@ fn compare(
     if !new.key.same(&stored.key) {
         return Err(changed("key type", stored.key.to_string(), new.key.to_string()));
     }
+    let map_keys = (stored.map_key.as_ref(), new.map_key.as_ref());
+    if let (Some(old), Some(new)) = map_keys
+        && !new.same(old)
+    {
+        return Err(changed("map key type", old.to_string(), new.to_string()));
+    }
     if new.value.reads(&stored.value) {
         return Ok(None);
     }

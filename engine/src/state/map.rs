@@ -19,10 +19,12 @@ use crate::data::{Data, Key, Rmp};
 use crate::key;
 use crate::operator::Result;
 
+/// Pairs by encoded map key.
+type Pairs<M, V> = BTreeMap<Vec<u8>, (M, V)>;
+
 /// The pairs of one key's map.
 pub(crate) struct MapEntries<M, V> {
-    /// By encoded map key.
-    pairs: BTreeMap<Vec<u8>, (M, V)>,
+    pairs: Pairs<M, V>,
     /// Encoded map keys of what changed since it was last written.
     changed: BTreeSet<Vec<u8>>,
 }
@@ -124,7 +126,7 @@ fn bytes_of<M: Key>(map_key: &M) -> Result<Vec<u8>> {
 }
 
 impl<M: Key, V: Data> MapState<M, V> {
-    fn held<'c>(&self, ctx: &'c mut impl Keyed) -> Result<Option<&'c BTreeMap<Vec<u8>, (M, V)>>> {
+    fn held<'c>(&self, ctx: &'c mut impl Keyed) -> Result<Option<&'c Pairs<M, V>>> {
         let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
         Ok(table.get(hash, key)?.map(|map| &map.pairs))
     }

@@ -20,6 +20,8 @@ mod segment;
 mod slices;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{TypeShape, ValueCodec};
 pub(crate) use cut::Budget;

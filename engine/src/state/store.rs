@@ -226,9 +226,12 @@ impl StateStore {
     /// # Errors
     /// A value that does not encode, with the state's name and the key.
     pub fn write_some(&mut self) -> Result<bool> {
-        let mut budget = Budget::step();
+        self.write_within(&mut Budget::step())
+    }
+
+    pub(super) fn write_within(&mut self, budget: &mut Budget) -> Result<bool> {
         while let Some((name, state)) = self.states.get_mut(self.writing) {
-            if !state.write_some(&mut budget).map_err(|e| unwritable(e, name))? {
+            if !state.write_some(budget).map_err(|e| unwritable(e, name))? {
                 return Ok(false);
             }
             self.writing += 1;

@@ -130,8 +130,8 @@ impl Restore {
         for (name, shape) in migrations_for(plan, uid) {
             operator.read_as(name, shape);
         }
-        for (name, section) in state.sections_for(plan, uid, range) {
-            operator.restore(name, section)?;
+        for (name, group, section) in state.sections_for(plan, uid, range) {
+            operator.restore(name, group, section)?;
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ impl RestoredState {
         plan: &'a RestorePlan,
         uid: &'a Uid,
         range: KeyGroupRange,
-    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    ) -> impl Iterator<Item = (&'a str, KeyGroup, &'a [u8])> {
         let mut found = Vec::new();
         for (stored, places) in &self.places {
             let states: Vec<&str> = plan
@@ -170,7 +170,7 @@ impl RestoredState {
         found.sort_unstable();
         found.into_iter().map(|(segment, index)| {
             let section = self.segments[segment].section(index);
-            (section.state, section.bytes)
+            (section.state, section.group, section.bytes)
         })
     }
 

@@ -129,7 +129,7 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
         for index in 0..parallelism {
             let range = KeyGroupRange::of_subtask(index, parallelism, 128);
             let mut order: BTreeMap<String, usize> = BTreeMap::new();
-            for (at, (name, bytes)) in state.sections_for(&plan, &uid, range).enumerate() {
+            for (at, (name, _, bytes)) in state.sections_for(&plan, &uid, range).enumerate() {
                 assert_eq!(name, "sum");
                 let text = String::from_utf8(bytes.to_vec()).expect("text");
                 order.insert(text.clone(), at);

@@ -25,6 +25,7 @@ use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError}
 /// The state `sum` of the tests' operator `spend`.
 pub(super) fn spec() -> StateSpec {
     StateSpec {
+        map_key: None,
         name: "sum".into(),
         kind: StateKind::Value,
         codec: "rmp-named".into(),

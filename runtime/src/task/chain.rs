@@ -2,7 +2,8 @@
 //!
 //! The owner calls [`Chain::records`], [`Chain::watermark`] or [`Chain::wall_clock`], then
 //! [`Chain::step`] while [`Chain::is_firing`], and delivers [`Chain::take`] after each call: so a
-//! large firing leaves in pieces. A snapshot is taken only when nothing is firing.
+//! large firing leaves in pieces. A snapshot is cut only when nothing is firing, and written in
+//! pieces between two batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Chain {
     leaving: VecDeque<Leaving>,
     /// What a chain without operators passed on last.
     passed: Timestamp,
+    /// The operator whose state is being written for the last cut.
+    writing: Option<usize>,
 }
 
 impl std::fmt::Debug for Chain {
@@ -65,7 +68,7 @@ impl Chain {
     #[must_use]
     pub fn new(links: Vec<Link>) -> Self {
         let (due, leaving) = (VecDeque::new(), VecDeque::new());
-        Chain { links, due, leaving, passed: Timestamp::MIN }
+        Chain { links, due, leaving, passed: Timestamp::MIN, writing: None }
     }
 
     /// Says the restored watermark again: those downstream begin without one, and what the inputs
@@ -196,20 +199,41 @@ impl Chain {
         self.links.iter_mut().filter_map(|link| link.operator.next_processing_time()).min()
     }
 
-    /// The chain's part of a checkpoint.
+    /// The barrier is here: cuts the state of every operator, which [`Chain::write_some`] writes.
     ///
     /// # Errors
     /// A value that cannot be written.
-    pub fn snapshot(
-        &mut self,
-        mode: SnapshotMode,
-    ) -> Result<Vec<(Uid, OperatorSnapshot)>, Stopped> {
-        let snapshot = |link: &mut Link| {
-            let Link { guard, operator, .. } = link;
-            let written =
-                guard.call("writing its state", &Origins::default(), || operator.snapshot(mode))?;
-            Ok((guard.uid.clone(), written))
-        };
-        self.links.iter_mut().map(snapshot).collect()
+    pub fn cut(&mut self, mode: SnapshotMode) -> Result<(), Stopped> {
+        for Link { guard, operator, .. } in &mut self.links {
+            guard.call("cutting its state", &Origins::default(), || operator.cut(mode))?;
+        }
+        self.writing = Some(0);
+        Ok(())
+    }
+
+    /// Whether a part of a checkpoint is still to be written.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Writes some of what was cut, for about a tenth of a millisecond: between two batches. The
+    /// chain's part of the checkpoint once it is whole.
+    ///
+    /// # Errors
+    /// A value that cannot be written.
+    pub fn write_some(&mut self) -> Result<Option<Vec<(Uid, OperatorSnapshot)>>, Stopped> {
+        let Some(at) = self.writing else { return Ok(None) };
+        if let Some(Link { guard, operator, .. }) = self.links.get_mut(at) {
+            let none = Origins::default();
+            let whole = guard.call("writing its state", &none, || operator.write_some())?;
+            self.writing = Some(at + usize::from(whole));
+            if !whole || at + 1 < self.links.len() {
+                return Ok(None);
+            }
+        }
+        self.writing = None;
+        let take = |link: &mut Link| (link.guard.uid.clone(), link.operator.take_snapshot());
+        Ok(Some(self.links.iter_mut().map(take).collect()))
     }
 }

@@ -5,6 +5,7 @@
 //! 2. Records go to the chain. All else goes to the gate, and what the gate passes goes on: a
 //!    watermark into the chain, a barrier behind everything before it, idle and end to the outlet.
 //! 3. Deliver all that leaves before taking more: that is the back-pressure.
+//! 4. While state is being written for a checkpoint, write a step of it after each element.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::chain::Chain;
 use super::failure::Stopped;
 use super::gate::Gate;
 use super::inbox::{Inbox, Received};
-use super::outlet::Outlet;
+use super::outlet::{Outlet, SinkPart};
 use super::report::Part;
 
 /// One subtask that reads from other tasks.
@@ -46,7 +47,9 @@ pub(super) async fn until(at: Option<Timestamp>, clock: &Arc<dyn Clock>) {
 enum Next {
     Received(Received),
     WallClock,
-    Prepared(Result<(riverrun_engine::checkpoint::CheckpointId, Part), Stopped>),
+    /// Nothing, so that there is time to write state.
+    Quiet,
+    Prepared(Result<SinkPart, Stopped>),
 }
 
 impl OperatorTask {
@@ -62,13 +65,16 @@ impl OperatorTask {
                 self.outlet.flush().await?;
             }
             let timer = self.chain.next_wall_clock();
+            let writing = self.chain.is_writing();
             let next = tokio::select! {
                 biased;
                 prepared = self.outlet.prepared() => Next::Prepared(prepared),
                 received = self.inbox.next(&self.gate) => Next::Received(received),
                 () = until(timer, &clock) => Next::WallClock,
+                () = tokio::task::yield_now(), if writing => Next::Quiet,
             };
             match next {
+                Next::Quiet => {}
                 Next::Prepared(acked) => self.outlet.acknowledge(acked?).await?,
                 Next::WallClock => self.chain.wall_clock(),
                 Next::Received(Received::Lost) => return Err(Stopped::Cancelled),
@@ -84,12 +90,16 @@ impl OperatorTask {
                 }
             }
             self.outlet.deliver(&mut self.chain).await?;
+            if writing {
+                write_some(&mut self.chain, &mut self.outlet).await?;
+            }
             // Timers of the wall clock must fire even while records never cease to come.
             if timer.is_some_and(|at| at <= clock.now()) {
                 self.chain.wall_clock();
                 self.outlet.deliver(&mut self.chain).await?;
             }
         }
+        write_all(&mut self.chain, &mut self.outlet).await?;
         self.outlet.finish().await
     }
 
@@ -133,14 +143,34 @@ fn internal(outlet: &Outlet, reason: &str) -> Stopped {
     }))
 }
 
-/// The barrier's way through a chain: the operators' state is written, then the stream is marked.
+/// The barrier's way through a chain: the operators' state is cut, then the stream is marked, and
+/// the state is written between the batches that follow.
 pub(super) async fn snapshot(
     barrier: Barrier,
     chain: &mut Chain,
     outlet: &mut Outlet,
-    mut part: Part,
+    part: Part,
 ) -> Result<(), Stopped> {
     outlet.flush().await?;
-    part.operators = chain.snapshot(barrier.mode)?;
-    outlet.barrier(barrier, part).await
+    write_all(chain, outlet).await?;
+    chain.cut(barrier.mode)?;
+    outlet.barrier(barrier, part).await?;
+    write_some(chain, outlet).await
+}
+
+/// A step of writing what was cut; reports it when it is whole.
+pub(super) async fn write_some(chain: &mut Chain, outlet: &mut Outlet) -> Result<(), Stopped> {
+    match chain.write_some()? {
+        Some(operators) => outlet.written(operators).await,
+        None => Ok(()),
+    }
+}
+
+/// Writes the rest of what was cut: before the next cut, and before the task ends.
+pub(super) async fn write_all(chain: &mut Chain, outlet: &mut Outlet) -> Result<(), Stopped> {
+    while chain.is_writing() {
+        write_some(chain, outlet).await?;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }

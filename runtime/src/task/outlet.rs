@@ -1,14 +1,16 @@
 //! Where a subtask's results go: to other tasks through an [`Emitter`], or out of the job through a
 //! sink's writer. Also sends the subtask's parts of checkpoints, in the order of the barriers.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::stream::{FuturesOrdered, StreamExt};
-use riverrun_engine::checkpoint::{Barrier, CheckpointId, Prepared};
+use riverrun_engine::checkpoint::{Barrier, CheckpointId, OperatorSnapshot, Prepared};
 use riverrun_engine::element::{Element, Origins};
 use riverrun_engine::erased::ErasedWriter;
+use riverrun_engine::graph::Uid;
 use riverrun_engine::metrics::OperatorMetrics;
 use tokio::sync::mpsc;
 
@@ -32,7 +34,46 @@ pub enum Tail {
     },
 }
 
-type Acked = Pin<Box<dyn Future<Output = Result<(CheckpointId, Part), Stopped>> + Send>>;
+/// What a sink prepared for a checkpoint.
+pub type SinkPart = (CheckpointId, Option<Prepared>);
+
+type Preparing = Pin<Box<dyn Future<Output = Result<SinkPart, Stopped>> + Send>>;
+
+/// A part between its barrier and its report.
+struct InFlight {
+    checkpoint: CheckpointId,
+    part: Part,
+    /// Whether the operators' state is written.
+    written: bool,
+    /// Whether the sink, if there is one, has prepared.
+    prepared: bool,
+}
+
+/// The parts in flight, oldest first: at most one for each checkpoint in flight.
+#[derive(Default)]
+struct Parts(VecDeque<InFlight>);
+
+impl Parts {
+    fn prepared(&mut self, (checkpoint, prepared): SinkPart) {
+        if let Some(flight) = self.0.iter_mut().find(|flight| flight.checkpoint == checkpoint) {
+            flight.part.prepared = prepared;
+            flight.prepared = true;
+        }
+    }
+
+    /// Reports what is complete, in the order of the barriers.
+    async fn report(
+        &mut self,
+        subtask: Subtask,
+        reports: &mpsc::Sender<Report>,
+    ) -> Result<(), Stopped> {
+        while let Some(flight) = self.0.pop_front_if(|flight| flight.written && flight.prepared) {
+            let report = Report::Snapshot(subtask, flight.checkpoint, Box::new(flight.part));
+            reports.send(report).await.map_err(|_| Stopped::Cancelled)?;
+        }
+        Ok(())
+    }
+}
 
 /// The end of one subtask.
 pub struct Outlet {
@@ -41,8 +82,9 @@ pub struct Outlet {
     /// The counters of the last operator: whoever waits for room is its task.
     metrics: Arc<OperatorMetrics>,
     reports: mpsc::Sender<Report>,
-    /// Parts whose sink is still preparing; at most one for each checkpoint in flight.
-    preparing: FuturesOrdered<Acked>,
+    /// What the sink is still preparing; at most one for each checkpoint in flight.
+    preparing: FuturesOrdered<Preparing>,
+    parts: Parts,
     /// Whether every record travels alone, to find the one that fails.
     pub alone: bool,
 }
@@ -63,7 +105,8 @@ impl Outlet {
         reports: mpsc::Sender<Report>,
         alone: bool,
     ) -> Self {
-        Outlet { subtask, tail, metrics, reports, preparing: FuturesOrdered::new(), alone }
+        let (preparing, parts) = (FuturesOrdered::new(), Parts::default());
+        Outlet { subtask, tail, metrics, reports, preparing, parts, alone }
     }
 
     /// Delivers everything the chain has to give, firing what is due, piece by piece.
@@ -102,12 +145,9 @@ impl Outlet {
                     tokio::select! {
                         biased;
                         written = &mut write => return written,
-                        Some(acked) = self.preparing.next() => {
-                            let (checkpoint, part) = acked?;
-                            let part = Box::new(part);
-                            let report = Report::Snapshot(self.subtask, checkpoint, part);
-                            let sent = self.reports.send(report).await;
-                            sent.map_err(|_| Stopped::Cancelled)?;
+                        Some(prepared) = self.preparing.next() => {
+                            self.parts.prepared(prepared?);
+                            self.parts.report(self.subtask, &self.reports).await?;
                         }
                     }
                 }
@@ -141,17 +181,18 @@ impl Outlet {
         }
     }
 
-    /// The barrier has passed the chain: marks the stream, and reports `part` once the sink, if
-    /// there is one, has prepared its own.
+    /// The barrier has passed the chain: marks the stream. `part` is reported once the operators'
+    /// state is [written](Outlet::written) and the sink, if there is one, has prepared its own.
     ///
     /// # Errors
     /// When the attempt is over.
     pub async fn barrier(&mut self, barrier: Barrier, part: Part) -> Result<(), Stopped> {
         let checkpoint = barrier.checkpoint;
+        let prepared = matches!(self.tail, Tail::Emitter(_));
+        self.parts.0.push_back(InFlight { checkpoint, part, written: false, prepared });
         match &mut self.tail {
             Tail::Emitter(emitter) => {
-                emitter.control(Element::Barrier(barrier), &self.metrics).await?;
-                self.report(Report::Snapshot(self.subtask, checkpoint, Box::new(part))).await
+                emitter.control(Element::Barrier(barrier), &self.metrics).await
             }
             Tail::Sink { guard, writer, .. } => {
                 let none = Origins::default();
@@ -159,47 +200,58 @@ impl Outlet {
                     .call("preparing a checkpoint", &none, || Ok(writer.prepare(checkpoint)))?;
                 let (guard, subtask) = (guard.clone(), self.subtask.index);
                 self.preparing.push_back(Box::pin(async move {
-                    let mut part = part;
                     let doing = "preparing a checkpoint";
                     let prepared = guard.wait(doing, &Origins::default(), prepare).await?;
                     let sink = guard.uid.clone();
-                    part.prepared =
-                        prepared.map(|committable| Prepared { sink, subtask, committable });
-                    Ok((checkpoint, part))
+                    let of_sink = |committable| Prepared { sink, subtask, committable };
+                    Ok((checkpoint, prepared.map(of_sink)))
                 }));
                 Ok(())
             }
         }
     }
 
-    /// Ends when a sink has prepared its part of the oldest checkpoint, which is then reported;
-    /// never while there is none. Cancel-safe up to the report.
-    pub async fn prepared(&mut self) -> Result<(CheckpointId, Part), Stopped> {
+    /// The operators' state of the newest barrier is written.
+    ///
+    /// # Errors
+    /// When the attempt is over.
+    pub async fn written(
+        &mut self,
+        operators: Vec<(Uid, OperatorSnapshot)>,
+    ) -> Result<(), Stopped> {
+        if let Some(flight) = self.parts.0.back_mut() {
+            flight.part.operators = operators;
+            flight.written = true;
+        }
+        self.parts.report(self.subtask, &self.reports).await
+    }
+
+    /// Ends when the sink has prepared its part of the oldest checkpoint; never while there is none.
+    /// Cancel-safe.
+    pub async fn prepared(&mut self) -> Result<SinkPart, Stopped> {
         match self.preparing.next().await {
-            Some(acked) => acked,
+            Some(prepared) => prepared,
             None => std::future::pending().await,
         }
     }
 
-    /// Reports what [`Outlet::prepared`] brought.
+    /// Takes in what [`Outlet::prepared`] brought.
     ///
     /// # Errors
     /// When the attempt is over.
-    pub async fn acknowledge(
-        &mut self,
-        (checkpoint, part): (CheckpointId, Part),
-    ) -> Result<(), Stopped> {
-        self.report(Report::Snapshot(self.subtask, checkpoint, Box::new(part))).await
+    pub async fn acknowledge(&mut self, prepared: SinkPart) -> Result<(), Stopped> {
+        self.parts.prepared(prepared);
+        self.parts.report(self.subtask, &self.reports).await
     }
 
-    /// Reports the parts that are prepared by now, without waiting for the others.
+    /// Takes in what is prepared by now, without waiting for the others.
     ///
     /// # Errors
     /// A failure, or the end of the attempt.
     pub async fn acknowledge_prepared(&mut self) -> Result<(), Stopped> {
         while !self.preparing.is_empty() {
-            let Some(acked) = self.preparing.next().now_or_never().flatten() else { break };
-            self.acknowledge(acked?).await?;
+            let Some(prepared) = self.preparing.next().now_or_never().flatten() else { break };
+            self.acknowledge(prepared?).await?;
         }
         Ok(())
     }
@@ -210,8 +262,8 @@ impl Outlet {
     /// A failure, or the end of the attempt.
     pub async fn finish(&mut self) -> Result<(), Stopped> {
         while !self.preparing.is_empty() {
-            let acked = self.prepared().await?;
-            self.acknowledge(acked).await?;
+            let prepared = self.prepared().await?;
+            self.acknowledge(prepared).await?;
         }
         self.report(Report::Finished(self.subtask)).await
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::chain::Chain;
 use super::failure::{Guard, Stopped};
-use super::operator_task::{snapshot, until};
+use super::operator_task::{snapshot, until, write_all, write_some};
 use super::outlet::Outlet;
 use super::report::{Order, Part, Report};
 
@@ -84,6 +84,7 @@ impl SourceTask {
                 Life::Reading => self.fetch()?,
                 _ => Fetched::Pending,
             };
+            write_some(&mut self.chain, &mut self.outlet).await?;
             match fetched {
                 Fetched::Batch(batch) => {
                     self.metrics.records_out.add(batch.len() as u64);
@@ -121,6 +122,7 @@ impl SourceTask {
                 }
             }
         }
+        write_all(&mut self.chain, &mut self.outlet).await?;
         self.outlet.finish().await
     }
 
@@ -157,6 +159,7 @@ impl SourceTask {
     async fn wait(&mut self, clock: &Arc<dyn Clock>, life: Life) -> Result<Life, Stopped> {
         let timer = self.chain.next_wall_clock();
         let reading = life == Life::Reading;
+        let writing = self.chain.is_writing();
         tokio::select! {
             biased;
             order = self.orders.recv() => match order {
@@ -167,6 +170,7 @@ impl SourceTask {
             () = self.reader.ready(), if reading => {}
             () = until(timer, clock) => self.chain.wall_clock(),
             () = tokio::time::sleep(WATERMARK_TICK), if reading => {}
+            () = tokio::task::yield_now(), if writing => {}
         }
         self.outlet.deliver(&mut self.chain).await?;
         Ok(life)

@@ -1,0 +1,117 @@
+//! [`Layout`]: how an entry of a table becomes rows, and rows an entry again. One value is one row;
+//! a collection is a row per part, so that a small change is a small write.
+
+use super::codec::{TypeShape, ValueCodec};
+use super::entry::Entry;
+use super::log::RowSink;
+use crate::data::Key;
+use crate::key::{self, KeyHash};
+use crate::operator::Result;
+
+/// Which rows of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Every one.
+    All,
+    /// Those that changed since they were last written.
+    Changed,
+}
+
+/// A row's key, taken apart.
+pub(crate) struct RowKey<'a, K> {
+    /// The key of the entry.
+    pub(crate) key: K,
+    /// Its hash.
+    pub(crate) hash: KeyHash,
+    /// What follows within a collection.
+    pub(crate) rest: &'a [u8],
+}
+
+impl<'a, K: Key> RowKey<'a, K> {
+    /// Of bytes that begin with an encoded key.
+    pub(crate) fn of(bytes: &'a [u8]) -> Result<Self> {
+        let mut rest = bytes;
+        let key = key::decode_first(&mut rest)?;
+        let hash = key::hash_bytes(&bytes[..bytes.len() - rest.len()]);
+        Ok(RowKey { key, hash, rest })
+    }
+}
+
+/// Between entries and rows. Has buffers of its own, so that writing allocates nothing.
+pub(crate) trait Layout<K, V>: Send {
+    /// Writes rows of an entry; afterwards none of them counts as changed.
+    fn write(&mut self, key: &K, value: &mut V, rows: Rows, sink: &mut dyn RowSink) -> Result<()>;
+
+    /// Writes that an entry is gone.
+    fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()>;
+
+    /// The entry a row belongs to.
+    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>>;
+
+    /// Takes a stored row into its entry, which is made where there is none.
+    fn absorb(&self, held: Option<&mut V>, rest: &[u8], value: &[u8]) -> Result<Option<V>>;
+
+    /// Takes the rows that begin with `rest` (not empty) out of an entry; whether anything is left.
+    fn retract(&self, held: &mut V, rest: &[u8]) -> Result<bool>;
+
+    /// Reads from now on what a checkpoint with this shape holds.
+    fn read_as(&mut self, stored: &TypeShape);
+
+    /// The codec of the value, where an entry is one value.
+    fn codec_mut(&mut self) -> Option<&mut ValueCodec<V>> {
+        None
+    }
+}
+
+/// One value, one row.
+pub(crate) struct ValueLayout<V> {
+    namespace: Vec<u8>,
+    codec: ValueCodec<V>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl<V: 'static> ValueLayout<V> {
+    pub(crate) fn new(namespace: &[u8], codec: ValueCodec<V>) -> Self {
+        ValueLayout { namespace: namespace.to_vec(), codec, key: Vec::new(), value: Vec::new() }
+    }
+}
+
+impl<K: Key, V: Send + 'static> Layout<K, V> for ValueLayout<V> {
+    fn write(&mut self, key: &K, value: &mut V, _: Rows, sink: &mut dyn RowSink) -> Result<()> {
+        self.key.clear();
+        key::encode(key, &mut self.key)?;
+        self.value.clear();
+        self.codec.encode(value, &mut self.value)?;
+        sink.put(&self.namespace, &self.key, &self.value)
+    }
+
+    fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {
+        self.key.clear();
+        key::encode(key, &mut self.key)?;
+        sink.delete(&self.namespace, &self.key)
+    }
+
+    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {
+        Ok(RowKey { key: key::decode(entry.key)?, hash: key::hash_bytes(entry.key), rest: &[] })
+    }
+
+    fn absorb(&self, held: Option<&mut V>, _rest: &[u8], value: &[u8]) -> Result<Option<V>> {
+        let value = self.codec.decode(value)?;
+        let Some(held) = held else { return Ok(Some(value)) };
+        *held = value;
+        Ok(None)
+    }
+
+    fn retract(&self, _held: &mut V, _rest: &[u8]) -> Result<bool> {
+        anyhow::bail!("a part is deleted of a value that has none")
+    }
+
+    fn read_as(&mut self, stored: &TypeShape) {
+        self.codec.read_as(stored);
+    }
+
+    fn codec_mut(&mut self) -> Option<&mut ValueCodec<V>> {
+        Some(&mut self.codec)
+    }
+}

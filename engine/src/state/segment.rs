@@ -1,0 +1,226 @@
+//! A segment of a table: some thousand entries of one key group, what changed of them, and what of
+//! that still has to be written for the snapshot that was cut last.
+//!
+//! Called by [`super::Table`] only. Segments are small, so that growing, splitting and walking one
+//! is never a pause.
+
+use hashbrown::HashTable;
+
+use crate::key::KeyHash;
+
+/// What the table knows of an entry beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark(u8);
+
+/// Changed since it was last written, in an interval of this parity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dirty {
+    /// Not changed.
+    No = 0,
+    /// In an even interval.
+    Even = 1,
+    /// In an odd interval.
+    Odd = 2,
+}
+
+impl Dirty {
+    /// The parity of the interval after one of this parity; nothing changes what is not listed.
+    pub(super) fn next(self) -> Self {
+        match self {
+            Dirty::No => Dirty::No,
+            Dirty::Even => Dirty::Odd,
+            Dirty::Odd => Dirty::Even,
+        }
+    }
+}
+
+impl Mark {
+    const DIRTY: u8 = 3;
+    const STORED: u8 = 4;
+
+    /// Of an entry that no snapshot holds.
+    pub(super) const NEW: Mark = Mark(0);
+    /// Of an entry as a snapshot holds it.
+    pub(super) const WRITTEN: Mark = Mark(Self::STORED);
+
+    #[inline]
+    pub(super) fn is(self, dirty: Dirty) -> bool {
+        self.0 & Self::DIRTY == dirty as u8
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, dirty: Dirty) {
+        self.0 = self.0 & !Self::DIRTY | dirty as u8;
+    }
+
+    /// Whether a snapshot holds the entry, so that its end must be written.
+    pub(super) fn is_stored(self) -> bool {
+        self.0 & Self::STORED != 0
+    }
+}
+
+/// An entry.
+pub(super) struct Slot<K, V> {
+    pub(super) hash: KeyHash,
+    pub(super) key: K,
+    pub(super) value: V,
+    pub(super) mark: Mark,
+}
+
+/// The changed entries of a segment: their hashes while they are few, which is quicker to go
+/// through than the segment; beyond an eighth of it only that there are some.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    pub(super) hashes: Vec<KeyHash>,
+    pub(super) many: bool,
+}
+
+/// Below this, a list is never too long.
+const LISTED_MIN: usize = 16;
+
+impl Listed {
+    #[inline]
+    pub(super) fn push(&mut self, hash: KeyHash, entries: usize) {
+        if self.many {
+            return;
+        }
+        if self.hashes.len() >= LISTED_MIN.max(entries / 8) {
+            self.many = true;
+            self.hashes = Vec::new();
+        } else {
+            self.hashes.push(hash);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.many && self.hashes.is_empty()
+    }
+}
+
+/// What of a segment is still to be written for the last cut.
+#[derive(Debug, Default)]
+pub(super) enum Pending {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What had changed before the cut.
+    Changed(Listed),
+    /// Every entry that has not changed since the cut.
+    All,
+}
+
+/// Some thousand entries of one key group.
+pub(super) struct Segment<K, V> {
+    pub(super) slots: HashTable<Slot<K, V>>,
+    pub(super) now: Listed,
+    pub(super) then: Pending,
+    /// The position of its key group.
+    pub(super) group: u16,
+    /// How many bits of the hash all its keys share beyond those of the key group.
+    pub(super) depth: u8,
+    /// Its keys share more bits than there are: splitting it again would not help.
+    pub(super) whole: bool,
+}
+
+/// A full segment of this many entries is split: 7/8 of 4096 buckets.
+pub(super) const ENTRIES_MAX: usize = 3584;
+
+impl<K, V> Segment<K, V> {
+    pub(super) fn new(group: u16) -> Self {
+        Segment {
+            slots: HashTable::new(),
+            now: Listed::default(),
+            then: Pending::Nothing,
+            group,
+            depth: 0,
+            whole: false,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.len() >= ENTRIES_MAX && !self.whole
+    }
+
+    /// Takes the entries with the next bit set into a segment of their own; nothing where that
+    /// would leave one of the two nearly as full as before.
+    pub(super) fn split(&mut self) -> Option<Self> {
+        let bit = u32::from(self.depth);
+        let set = |hash: KeyHash| (sub_group(hash) >> bit) & 1 == 1;
+        let moving = self.slots.iter().filter(|slot| set(slot.hash)).count();
+        let least = ENTRIES_MAX / 16;
+        if bit >= DEPTH_MAX || moving < least || self.slots.len() - moving < least {
+            self.whole = true;
+            return None;
+        }
+        let mut half = Segment::new(self.group);
+        half.slots = HashTable::with_capacity(ENTRIES_MAX);
+        for slot in self.slots.extract_if(|slot| set(slot.hash)) {
+            half.slots.insert_unique(slot.hash.0, slot, |slot| slot.hash.0);
+        }
+        half.now = split_listed(&mut self.now, set);
+        half.then = match &mut self.then {
+            Pending::Nothing => Pending::Nothing,
+            Pending::All => Pending::All,
+            Pending::Changed(listed) => Pending::Changed(split_listed(listed, set)),
+        };
+        self.depth += 1;
+        half.depth = self.depth;
+        Some(half)
+    }
+}
+
+fn split_listed(listed: &mut Listed, set: impl Fn(KeyHash) -> bool) -> Listed {
+    let hashes = std::mem::take(&mut listed.hashes);
+    let (there, here) = hashes.into_iter().partition(|hash| set(*hash));
+    listed.hashes = here;
+    Listed { hashes: there, many: listed.many }
+}
+
+/// The most bits by which the segments of a key group are told apart.
+pub(super) const DEPTH_MAX: u32 = 16;
+
+/// The bits of a hash by which segments are told apart: between those of the key group and those
+/// that the hash table takes for its tags.
+#[inline]
+pub(super) fn sub_group(hash: KeyHash) -> u32 {
+    ((hash.0 >> 40) & 0xffff) as u32
+}
+
+/// From the bits of a hash to the segment, for a key group that has more than one.
+#[derive(Clone, Debug)]
+pub(super) struct Directory {
+    /// As many as 2 to the power of the deepest segment's depth.
+    places: Vec<u32>,
+}
+
+impl Directory {
+    pub(super) fn new(root: u32) -> Self {
+        Directory { places: vec![root] }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: KeyHash) -> usize {
+        self.places[sub_group(hash) as usize & (self.places.len() - 1)] as usize
+    }
+
+    /// The segment at `old`, now of `depth`, gave those with its last bit set to the one at `new`.
+    pub(super) fn split(&mut self, old: u32, new: u32, depth: u8) {
+        if self.places.len() < 1 << depth {
+            self.places.extend_from_within(..);
+        }
+        let bit = 1 << (depth - 1);
+        for (place, segment) in self.places.iter_mut().enumerate() {
+            if *segment == old && place & bit != 0 {
+                *segment = new;
+            }
+        }
+    }
+
+    /// The segments, each once.
+    pub(super) fn segments(&self) -> Vec<u32> {
+        let mut all = self.places.clone();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}

@@ -1,0 +1,97 @@
+//! What must be so in particular.
+
+use super::model::{Change, GROUPS, Subtask};
+use crate::checkpoint::{SnapshotMode, StateSnapshot};
+use crate::key::KeyGroupRange;
+
+fn subtask() -> Subtask {
+    Subtask::new(KeyGroupRange::all(GROUPS), true)
+}
+
+fn entries(snapshot: &[StateSnapshot]) -> u64 {
+    snapshot.iter().flat_map(|state| &state.sections).map(|section| section.entries).sum()
+}
+
+fn delta(subtask: &mut Subtask) -> Vec<StateSnapshot> {
+    subtask.snapshot(SnapshotMode::Delta, 1000, |_| {})
+}
+
+#[test]
+fn what_comes_and_goes_between_two_barriers_is_never_written() {
+    let mut subtask = subtask();
+    for key in 0..100 {
+        subtask.change(&Change::Set(key, 1));
+        subtask.change(&Change::Push(key, 1));
+        subtask.change(&Change::PutPair(key, 1, 1));
+        subtask.change(&Change::AddToSlice(1, key, 1));
+        subtask.change(&Change::SetTimer(1, key));
+        subtask.change(&Change::Remove(key));
+        subtask.change(&Change::ClearList(key));
+        subtask.change(&Change::ClearMap(key));
+    }
+    subtask.change(&Change::DropSlices(2));
+    subtask.change(&Change::Fire(2));
+    assert_eq!(entries(&delta(&mut subtask)), 0);
+}
+
+#[test]
+fn a_small_change_of_a_large_collection_is_a_small_write() {
+    let mut subtask = subtask();
+    subtask.change(&Change::SetList(1, (0..100_000).collect()));
+    for pair in 0..=255 {
+        subtask.change(&Change::PutPair(1, pair, 1));
+    }
+    delta(&mut subtask);
+    subtask.change(&Change::Push(1, 7));
+    subtask.change(&Change::PutPair(1, 3, 7));
+    subtask.change(&Change::RemovePair(1, 4));
+    let written = delta(&mut subtask);
+    assert_eq!(entries(&written), 3);
+    let bytes: usize = written.iter().flat_map(|s| &s.sections).map(|s| s.bytes.len()).sum();
+    assert!(bytes < 60, "{bytes} bytes");
+}
+
+#[test]
+fn a_segment_that_splits_while_it_is_written_loses_nothing() {
+    const KEYS: u16 = 60_000;
+    let mut subtask = subtask();
+    for key in 0..KEYS / 4 {
+        subtask.change(&Change::Add(key, 1));
+    }
+    let mut stored = subtask.snapshot(SnapshotMode::Full, 1000, |_| {});
+    for key in 0..KEYS / 4 {
+        subtask.change(&Change::Add(key, u64::from(key % 3)));
+    }
+    let wanted = subtask.plain(KEYS);
+    let mut next = KEYS / 4;
+    stored.extend(subtask.snapshot(SnapshotMode::Delta, 500, |subtask| {
+        // New keys split the segments, old ones change behind the barrier.
+        for key in (next..KEYS).take(3000) {
+            subtask.change(&Change::Add(key, 1));
+            subtask.change(&Change::Add(key % (KEYS / 4), 5));
+            next = key + 1;
+        }
+    }));
+    assert!(next > KEYS / 2, "the segments have split");
+    let now = subtask.plain(KEYS);
+    let mut restored = super::pointed::subtask();
+    restored.restore(&stored);
+    assert_eq!(restored.plain(KEYS), wanted, "the barrier's state");
+    stored.extend(delta(&mut subtask));
+    let mut restored = super::pointed::subtask();
+    restored.restore(&stored);
+    assert_eq!(restored.plain(KEYS), now, "the state after it");
+}
+
+#[test]
+fn many_timers_of_one_key_share_a_segment() {
+    let mut subtask = subtask();
+    for key in 0..3 {
+        for at in 0..=u8::MAX {
+            subtask.change(&Change::SetTimer(at, key));
+        }
+    }
+    let fired = subtask.fire(u8::MAX);
+    assert_eq!(fired.len(), 3 * 256);
+    assert!(fired.is_sorted(), "by moment, then by key");
+}

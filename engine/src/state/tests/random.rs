@@ -1,0 +1,178 @@
+//! Random histories; more of them by `PROPTEST_CASES`.
+
+use proptest::prelude::*;
+
+use super::model::{Change, GROUPS, Plain, Subtask, hash_of};
+use crate::checkpoint::{SnapshotMode, StateSnapshot};
+use crate::key::KeyGroupRange;
+
+const KEYS: u16 = 24;
+
+#[derive(Clone, Debug)]
+enum Event {
+    Change(Change),
+    /// A barrier: full or delta, entries a step, and what changes between the steps.
+    Snapshot(bool, usize, Vec<Vec<Change>>),
+    /// Back to the last whole snapshot, at this many subtasks.
+    Crash(u32),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let key = 0..KEYS;
+    let number = 0..100_u64;
+    prop_oneof![
+        4 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Add(k, n)),
+        1 => key.clone().prop_map(Change::Look),
+        1 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Set(k, n)),
+        2 => key.clone().prop_map(Change::Remove),
+        3 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Push(k, n)),
+        1 => (key.clone(), prop::collection::vec(number.clone(), 0..4))
+            .prop_map(|(k, n)| Change::SetList(k, n)),
+        1 => key.clone().prop_map(Change::ClearList),
+        3 => (key.clone(), 0..5_u8, number.clone())
+            .prop_map(|(k, p, n)| Change::PutPair(k, p, n)),
+        2 => (key.clone(), 0..5_u8).prop_map(|(k, p)| Change::RemovePair(k, p)),
+        1 => key.clone().prop_map(Change::ClearMap),
+        4 => (0..8_u8, key.clone(), number).prop_map(|(s, k, n)| Change::AddToSlice(s, k, n)),
+        1 => (0..8_u8).prop_map(Change::DropSlices),
+        3 => (0..30_u8, key.clone()).prop_map(|(at, k)| Change::SetTimer(at, k)),
+        1 => (0..30_u8, key).prop_map(|(at, k)| Change::DeleteTimer(at, k)),
+        1 => (0..30_u8).prop_map(Change::Fire),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let between = prop::collection::vec(prop::collection::vec(change(), 0..6), 0..6);
+    prop_oneof![
+        20 => change().prop_map(Event::Change),
+        3 => (prop::bool::weighted(0.2), 1..20_usize, between)
+            .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
+        1 => (1..=4_u32).prop_map(Event::Crash),
+    ]
+}
+
+/// All subtasks of one operator.
+struct World {
+    subtasks: Vec<Subtask>,
+    plain: Plain,
+    /// The snapshots since the last full one, and what the state was at the last of them.
+    stored: Vec<StateSnapshot>,
+    stored_plain: Plain,
+}
+
+impl World {
+    fn subtasks(parallelism: u32) -> Vec<Subtask> {
+        let range = |i| KeyGroupRange::of_subtask(i, parallelism, GROUPS);
+        (0..parallelism).map(|i| Subtask::new(range(i), true)).collect()
+    }
+
+    fn change(&mut self, change: &Change) {
+        self.plain.change(change);
+        change_all(&mut self.subtasks, change);
+    }
+
+    fn snapshot(&mut self, full: bool, step: usize, between: Vec<Vec<Change>>) {
+        let full = full || self.stored.is_empty();
+        let mode = if full { SnapshotMode::Full } else { SnapshotMode::Delta };
+        if full {
+            self.stored.clear();
+        }
+        self.stored_plain = self.plain.clone();
+        for change in between.iter().flatten() {
+            self.plain.change(change);
+        }
+        for subtask in &mut self.subtasks {
+            let mut rounds = between.iter();
+            let mut round = |subtask: &mut Subtask| {
+                for change in rounds.next().into_iter().flatten() {
+                    change_all(std::slice::from_mut(subtask), change);
+                }
+            };
+            self.stored.extend(subtask.snapshot(mode, step, &mut round));
+            for changes in rounds {
+                let subtask = std::slice::from_mut(subtask);
+                changes.iter().for_each(|change| change_all(subtask, change));
+            }
+        }
+    }
+
+    fn crash(&mut self, parallelism: u32) {
+        self.subtasks = Self::subtasks(parallelism);
+        for subtask in &mut self.subtasks {
+            subtask.restore(&self.stored);
+        }
+        self.plain = self.stored_plain.clone();
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let mut held = Plain::default();
+        for subtask in &mut self.subtasks {
+            let part = subtask.plain(KEYS);
+            held.values.extend(part.values);
+            held.lists.extend(part.lists);
+            held.maps.extend(part.maps);
+            for (slice, keys) in part.slices {
+                held.slices.entry(slice).or_default().extend(keys);
+            }
+        }
+        held.timers = self.plain.timers.clone();
+        prop_assert_eq!(&held, &self.plain);
+        Ok(())
+    }
+}
+
+/// The key whose owner a change is for; `None` when it is for every subtask.
+fn key_of(change: &Change) -> Option<u16> {
+    match change {
+        Change::Add(key, _)
+        | Change::Look(key)
+        | Change::Set(key, _)
+        | Change::Remove(key)
+        | Change::Push(key, _)
+        | Change::SetList(key, _)
+        | Change::ClearList(key)
+        | Change::PutPair(key, ..)
+        | Change::RemovePair(key, _)
+        | Change::ClearMap(key)
+        | Change::AddToSlice(_, key, _)
+        | Change::SetTimer(_, key)
+        | Change::DeleteTimer(_, key) => Some(*key),
+        Change::DropSlices(_) | Change::Fire(_) => None,
+    }
+}
+
+fn change_all(subtasks: &mut [Subtask], change: &Change) {
+    let group = key_of(change).map(|key| hash_of(key).group(GROUPS));
+    for subtask in subtasks {
+        if group.is_none_or(|group| subtask.store.range().contains(group)) {
+            subtask.change(change);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn state_is_what_plain_maps_say(events in prop::collection::vec(event(), 0..80)) {
+        let (plain, stored_plain) = (Plain::default(), Plain::default());
+        let stored = Vec::new();
+        let mut world = World { subtasks: World::subtasks(1), plain, stored, stored_plain };
+        for event in events {
+            match event {
+                Event::Change(change) => world.change(&change),
+                Event::Snapshot(full, step, between) => world.snapshot(full, step, between),
+                Event::Crash(parallelism) => world.crash(parallelism),
+            }
+            world.check()?;
+        }
+        world.crash(2);
+        world.check()?;
+        let mut fired: Vec<_> =
+            world.subtasks.iter_mut().flat_map(|s| s.fire(u8::MAX)).map(|(_, key)| key).collect();
+        let mut wanted: Vec<_> = world.plain.timers.iter().map(|(_, key)| *key).collect();
+        fired.sort_unstable();
+        wanted.sort_unstable();
+        prop_assert_eq!(fired, wanted);
+    }
+}
