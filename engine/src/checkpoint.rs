@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::Uid;
-use crate::key::KeyGroup;
+use crate::key::{KeyGroup, KeyGroupRange};
 use crate::time::Timestamp;
 
 /// The number of a checkpoint: rising through the life of a job, restarts included.
@@ -137,4 +137,66 @@ pub struct Prepared {
     pub subtask: u32,
     /// The sink's own description of it, encoded.
     pub committable: Vec<u8>,
+}
+
+/// Where event time stood, for one subtask that begins from a checkpoint. Its key groups may come
+/// from subtasks that stood at different watermarks, because an idle input had resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredTime {
+    /// The highest of their watermarks: what is behind it is late.
+    pub watermark: Timestamp,
+    /// What each key group of the range has fired up to; empty when that is `watermark` for all.
+    pub floors: Vec<Timestamp>,
+}
+
+impl RestoredTime {
+    /// Every key group has fired up to `watermark`.
+    #[must_use]
+    pub fn at(watermark: Timestamp) -> Self {
+        RestoredTime { watermark, floors: Vec::new() }
+    }
+
+    /// For the key groups `range`, when the subtasks before stood at `watermarks`.
+    #[must_use]
+    pub fn of(watermarks: &[Timestamp], range: KeyGroupRange) -> Self {
+        let parallelism = watermarks.len() as u32;
+        let floor = |group| KeyGroupRange::owner(KeyGroup(group), parallelism, range.groups);
+        let floors: Vec<Timestamp> = match parallelism {
+            0 => Vec::new(),
+            _ => range.iter().map(|group| watermarks[floor(group) as usize]).collect(),
+        };
+        let lowest = watermarks.iter().min().copied().unwrap_or(Timestamp::MIN);
+        let watermark = floors.iter().max().copied().unwrap_or(lowest);
+        let even = floors.iter().all(|floor| *floor == watermark);
+        RestoredTime { watermark, floors: if even { Vec::new() } else { floors } }
+    }
+
+    /// Whether some key group must first fire what the others have fired already: the operator is
+    /// advanced to `watermark` before its first record.
+    #[must_use]
+    pub fn is_uneven(&self) -> bool {
+        !self.floors.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subtask_begins_at_the_highest_watermark_of_those_it_follows() {
+        let at = Timestamp::from_millis;
+        let range = |index, parallelism| KeyGroupRange::of_subtask(index, parallelism, 4);
+        let of = |old: &[i64], range| {
+            RestoredTime::of(&old.iter().copied().map(at).collect::<Vec<_>>(), range)
+        };
+        assert_eq!(of(&[10, 20], range(0, 2)), RestoredTime::at(at(10)));
+        let floors = [10, 10, 20, 20].map(at).to_vec();
+        assert_eq!(of(&[10, 20], range(0, 1)), RestoredTime { watermark: at(20), floors });
+        let floors = [20, 5].map(at).to_vec();
+        assert_eq!(of(&[20, 5, 9, 9], range(0, 2)), RestoredTime { watermark: at(20), floors });
+        assert_eq!(of(&[20, 5, 9, 9], range(1, 2)), RestoredTime::at(at(9)));
+        assert_eq!(of(&[20, 5], range(0, 5)), RestoredTime::at(at(5)), "no key groups, no haste");
+        assert_eq!(of(&[], range(0, 1)), RestoredTime::at(Timestamp::MIN));
+    }
 }

@@ -4,6 +4,7 @@
 //! `processing_time` in the order of the stream; `advance` again while it answers [`Firing::More`];
 //! a snapshot only between calls; `end` last, after the final watermark was advanced through.
 
+use crate::checkpoint::RestoredTime;
 use crate::clock::Clock;
 use crate::data::Data;
 use crate::element::Batch;
@@ -78,12 +79,13 @@ pub trait Operator: Send + 'static {
     }
 
     /// The restored state is in place, no record has been seen. For what is derived from state, and
-    /// from `watermark`, the checkpoint's: everything due by then has fired.
+    /// from `time`: everything due by its floors has fired. Where they are uneven, `advance` to its
+    /// watermark follows before the first record.
     ///
     /// # Errors
     /// Ends the attempt.
-    fn restored(&mut self, state: &mut StateStore, watermark: Timestamp) -> Result<()> {
-        let _ = (state, watermark);
+    fn restored(&mut self, state: &mut StateStore, time: &RestoredTime) -> Result<()> {
+        let _ = (state, time);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use riverrun_engine::Result;
+use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::data::{Data, Rmp};
 use riverrun_engine::element::Batch;
 use riverrun_engine::graph::Uid;
@@ -124,7 +125,7 @@ impl<T: Data, F: Fn(&T) -> Timestamp + Send + Sync + 'static> Operator for Event
         if watermark == Timestamp::MAX { watermark } else { self.emitted }
     }
 
-    fn restored(&mut self, state: &mut StateStore, _watermark: Timestamp) -> Result<()> {
+    fn restored(&mut self, state: &mut StateStore, _time: &RestoredTime) -> Result<()> {
         let own = self.own(state.range())?;
         let clocks = state.get_mut(self.clocks);
         let entries: Vec<_> = clocks.iter().map(|(hash, key, at)| (hash, *key, *at)).collect();
@@ -171,7 +172,7 @@ mod tests {
                         operator.restore(&state.state, group, bytes).expect("restores");
                     }
                 }
-                operator.restored(Timestamp::MIN).expect("restores");
+                operator.restored(&RestoredTime::at(Timestamp::MIN)).expect("restores");
                 subtasks.operators.push(operator);
             }
             subtasks

@@ -40,7 +40,7 @@
 use std::fmt;
 
 use riverrun_engine::Result;
-use riverrun_engine::checkpoint::{OperatorSnapshot, SnapshotMode};
+use riverrun_engine::checkpoint::{OperatorSnapshot, RestoredTime, SnapshotMode};
 use riverrun_engine::clock::{Clock as _, ManualClock};
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
@@ -304,7 +304,8 @@ impl Snapshot {
                 }
             }
         }
-        let done = harness.operator.restored(&mut harness.state, harness.watermark);
+        let time = RestoredTime::at(harness.watermark);
+        let done = harness.operator.restored(&mut harness.state, &time);
         done.unwrap_or_else(|e| panic!("the snapshot cannot be restored: {e:#}"));
         harness
     }

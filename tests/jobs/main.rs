@@ -10,4 +10,5 @@ mod panics;
 mod rescale;
 mod stops;
 mod storage;
+mod uneven;
 mod world;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::AnyBatch;
-use crate::checkpoint::{OperatorSnapshot, SnapshotMode};
+use crate::checkpoint::{OperatorSnapshot, RestoredTime, SnapshotMode};
 use crate::clock::Clock;
 use crate::data::Key;
 use crate::graph::{OpenOperator, Opened};
@@ -78,11 +78,12 @@ pub trait ErasedOperator: Send {
     /// Bytes that cannot be read.
     fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()>;
 
-    /// All sections are applied; `watermark` is the checkpoint's.
+    /// All sections are applied; `time` is the checkpoint's. Where it is uneven, the next call is
+    /// [`ErasedOperator::advance`] to its watermark.
     ///
     /// # Errors
     /// The operator's own.
-    fn restored(&mut self, watermark: Timestamp) -> Result<()>;
+    fn restored(&mut self, time: &RestoredTime) -> Result<()>;
 
     /// The number of entries of each state.
     fn state_sizes(&self) -> Vec<(String, usize)>;
@@ -174,9 +175,9 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         self.state.restore(name, group, section)
     }
 
-    fn restored(&mut self, watermark: Timestamp) -> Result<()> {
-        self.watermark = watermark;
-        self.operator.restored(&mut self.state, watermark)
+    fn restored(&mut self, time: &RestoredTime) -> Result<()> {
+        self.watermark = time.watermark;
+        self.operator.restored(&mut self.state, time)
     }
 
     fn state_sizes(&self) -> Vec<(String, usize)> {

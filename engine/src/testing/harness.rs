@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::checkpoint::{OperatorSnapshot, SnapshotMode};
+use crate::checkpoint::{OperatorSnapshot, RestoredTime, SnapshotMode};
 use crate::clock::ManualClock;
 use crate::data::Data;
 use crate::element::Batch;
@@ -63,7 +63,7 @@ impl OperatorHarness {
                 }
             }
         }
-        harness.operator.restored(watermark)?;
+        harness.operator.restored(&RestoredTime::at(watermark))?;
         Ok(harness)
     }
 

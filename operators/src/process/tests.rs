@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use riverrun_engine::checkpoint::SnapshotMode;
+use riverrun_engine::checkpoint::{RestoredTime, SnapshotMode};
 use riverrun_engine::clock::ManualClock;
 use riverrun_engine::erased::{AnyBatch, ErasedOperator, OperatorEnv};
 use riverrun_engine::graph::OpenOperator;
@@ -164,7 +164,7 @@ fn timers_follow_their_key_groups_to_three_subtasks() {
                 new.restore(&state.state, section.group, &section.bytes).expect("restores");
             }
         }
-        new.restored(snapshot.watermark).expect("restores");
+        new.restored(&RestoredTime::at(snapshot.watermark)).expect("restores");
         assert_eq!(new.advance(at(100), &env).expect("fires"), Firing::Done);
         all.extend(fired(new.as_mut()));
     }

@@ -3,7 +3,11 @@
 //! Kept in memory only: between two answers of `Firing::More` no snapshot is taken, and at every
 //! other moment the watermark says it all. Gaps are leapt over, never walked: the next window to
 //! fire is found from the first slice that holds records.
+//!
+//! Restored with key groups of subtasks that stood at different watermarks, it begins at the lowest
+//! and leaves out what a group has fired before: its floor. The first firing levels them.
 
+use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::operator::Firing;
 use riverrun_engine::time::Timestamp;
 
@@ -19,12 +23,21 @@ pub(super) struct Cursor {
     fired: i128,
     /// How many key groups of the window after `fired` have fired too.
     group: usize,
+    /// What each key group had fired when it was restored, if not all the same.
+    floors: Vec<i128>,
 }
 
 impl Cursor {
     /// Everything due at `watermark` has fired.
     pub(super) fn at(watermark: Timestamp) -> Self {
-        Cursor { fired: due_at(watermark), group: 0 }
+        Cursor { fired: due_at(watermark), group: 0, floors: Vec::new() }
+    }
+
+    /// Every key group has fired what was due at its floor.
+    pub(super) fn restored(time: &RestoredTime) -> Self {
+        let lowest = time.floors.iter().min().copied().unwrap_or(time.watermark);
+        let floors = time.floors.iter().map(|floor| due_at(*floor)).collect();
+        Cursor { floors, ..Cursor::at(lowest) }
     }
 
     /// Fires windows that are over, in the order of their ends, until there is none or enough was
@@ -47,13 +60,18 @@ impl Cursor {
             let end = starts.peek().map(|start| next(*start, self.fired));
             let Some(end) = end.filter(|end| is_over(*end, watermark)) else {
                 self.fired = self.fired.max(due_at(watermark));
+                if self.floors.iter().all(|floor| *floor <= self.fired) {
+                    self.floors = Vec::new();
+                }
                 return Firing::Done;
             };
             while self.group < groups {
                 if emitted >= RESULTS_PER_CALL {
                     return Firing::More;
                 }
-                emitted += emit(end, self.group);
+                if self.floors.get(self.group).is_none_or(|floor| *floor < end) {
+                    emitted += emit(end, self.group);
+                }
                 self.group += 1;
             }
             (self.fired, self.group) = (end, 0);

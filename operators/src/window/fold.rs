@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use riverrun_engine::Result;
+use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::data::{Data, Key};
 use riverrun_engine::element::Batch;
 use riverrun_engine::operator::{Firing, Operator, OperatorContext};
@@ -99,8 +100,8 @@ where
         Ok(firing)
     }
 
-    fn restored(&mut self, _state: &mut StateStore, watermark: Timestamp) -> Result<()> {
-        self.cursor = Cursor::at(watermark);
+    fn restored(&mut self, _state: &mut StateStore, time: &RestoredTime) -> Result<()> {
+        self.cursor = Cursor::restored(time);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use riverrun_engine::Result;
+use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::data::{Data, Key};
 use riverrun_engine::element::Batch;
 use riverrun_engine::key::KeyHash;
@@ -108,8 +109,8 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
         Ok(firing)
     }
 
-    fn restored(&mut self, _state: &mut StateStore, watermark: Timestamp) -> Result<()> {
-        self.cursor = Cursor::at(watermark);
+    fn restored(&mut self, _state: &mut StateStore, time: &RestoredTime) -> Result<()> {
+        self.cursor = Cursor::restored(time);
         Ok(())
     }
 }

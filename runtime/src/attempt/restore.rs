@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riverrun_engine::checkpoint::SplitSnapshot;
+use riverrun_engine::checkpoint::{RestoredTime, SplitSnapshot};
 use riverrun_engine::compat::{CompatError, RestorePlan, plan_restore};
 use riverrun_engine::erased::{ErasedOperator, ErasedSplit};
 use riverrun_engine::graph::{Graph, NodeKind, Uid};
@@ -89,31 +89,26 @@ impl Restore {
         all.iter().skip(index as usize).step_by(parallelism as usize).cloned().collect()
     }
 
-    /// The watermark of subtask `index` of operator `uid`. At another parallelism the lowest.
-    ///
-    /// # Errors
-    /// When the subtasks of an operator that fires by time stood at different moments (an input was
-    /// idle) and are to be dealt out anew: what one has fired, another has not.
-    pub fn watermark(&self, uid: &Uid, index: u32, parallelism: u32) -> Result<Timestamp> {
-        let operators = self.state.as_ref().map(|(state, _)| &state.manifest.operators);
-        let mut entries = operators.into_iter().flatten();
+    /// Where event time stood for subtask `index` of operator `uid`. At another parallelism that is
+    /// told by its key groups if it fires by time, and is the lowest watermark of all if not.
+    #[must_use]
+    pub fn time(&self, uid: &Uid, (index, parallelism): (u32, u32)) -> RestoredTime {
+        let state = self.state.as_ref().map(|(state, _)| &state.manifest);
+        let mut entries = state.into_iter().flat_map(|manifest| &manifest.operators);
         let own = entries.find(|(stored, _)| self.names.get(*stored) == Some(uid));
-        let Some((_, entry)) = own else { return Ok(Timestamp::MIN) };
+        let (Some((_, entry)), Some(state)) = (own, state) else {
+            return RestoredTime::at(Timestamp::MIN);
+        };
         if entry.parallelism == parallelism {
             let own = entry.watermarks.get(index as usize);
-            return Ok(own.copied().unwrap_or(entry.watermark));
+            return RestoredTime::at(own.copied().unwrap_or(entry.watermark));
         }
         let fires = |kind| matches!(kind, StateKind::Sliced | StateKind::Timers);
-        let differ = entry.watermarks.iter().any(|watermark| *watermark != entry.watermark);
-        anyhow::ensure!(
-            !differ || !entry.states.iter().any(|state| fires(state.kind)),
-            "when the checkpoint was taken, an idle input had left the subtasks of '{uid}' at \
-             different watermarks: restore it once at parallelism {} (`--parallelism {}`), and \
-             change the parallelism from a later checkpoint",
-            entry.parallelism,
-            entry.parallelism
-        );
-        Ok(entry.watermark)
+        if !entry.states.iter().any(|state| fires(state.kind)) {
+            return RestoredTime::at(entry.watermark);
+        }
+        let range = KeyGroupRange::of_subtask(index, parallelism, state.key_groups);
+        RestoredTime::of(&entry.watermarks, range)
     }
 
     /// Restores the key groups `range` of operator `uid`.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::clock::Clock;
 use riverrun_engine::context::{Sleep, TaskContext, Threads};
 use riverrun_engine::element::{Element, Origin, Origins};
@@ -125,7 +126,7 @@ impl SubtaskSpec {
         let last = nodes.last().map(|node| shared.status.metrics(&node.uid, index));
         let last: Arc<OperatorMetrics> = last.unwrap_or_default();
         let restored = match nodes.first() {
-            Some(node) => self.watermark(node, shared)?,
+            Some(node) => self.time(node, shared).watermark,
             None => Timestamp::MIN,
         };
         let chain = Chain::new(links);
@@ -155,12 +156,8 @@ impl SubtaskSpec {
         Ok(Built::Operator(Box::new(OperatorTask { inbox, gate, chain, outlet })))
     }
 
-    fn watermark(&self, node: &Node, shared: &Shared) -> Result<Timestamp, Stopped> {
-        let (index, parallelism) = (self.subtask.index, self.task.parallelism);
-        let guard = Guard { uid: node.uid.clone(), subtask: index };
-        guard.call("restoring its watermark", &Origins::default(), || {
-            shared.restore.watermark(&node.uid, index, parallelism)
-        })
+    fn time(&self, node: &Node, shared: &Shared) -> RestoredTime {
+        shared.restore.time(&node.uid, (self.subtask.index, self.task.parallelism))
     }
 
     fn link(
@@ -173,17 +170,18 @@ impl SubtaskSpec {
         let range = KeyGroupRange::of_subtask(index, self.task.parallelism, shared.key_groups);
         let guard = Guard { uid: node.uid.clone(), subtask: index };
         let none = Origins::default();
-        let watermark = self.watermark(node, shared)?;
+        let time = self.time(node, shared);
         let operator = guard.call("opening", &none, || {
             let mut operator = open(range, shared.tracked).operator;
             shared.restore.apply(&node.uid, range, operator.as_mut())?;
-            operator.restored(watermark)?;
+            operator.restored(&time)?;
             Ok(operator)
         })?;
-        let passed = operator.watermark_out();
+        let behind = time.is_uneven().then_some(time.watermark);
+        let passed = behind.map_or_else(|| operator.watermark_out(), |_| Timestamp::MIN);
         let metrics = shared.status.metrics(&node.uid, index);
         let env = OperatorEnv { metrics, clock: shared.clock.clone() };
-        Ok(Link { guard, operator, env, passed })
+        Ok(Link { guard, operator, env, behind, passed })
     }
 }
 

@@ -26,7 +26,9 @@ pub struct Link {
     pub operator: Box<dyn ErasedOperator>,
     /// What it is lent.
     pub env: OperatorEnv,
-    /// The last watermark it passed on.
+    /// The watermark it was restored at, when not all of its key groups have fired up to that.
+    pub behind: Option<Timestamp>,
+    /// The last watermark it passed on; none while it is behind.
     pub passed: Timestamp,
 }
 
@@ -72,8 +74,14 @@ impl Chain {
     }
 
     /// Says the restored watermark again: those downstream begin without one, and what the inputs
-    /// say next may be no news here.
+    /// say next may be no news here. Operators that are behind first fire what is due, the last one
+    /// first, so that none gets records before it has caught up.
     pub fn announce(&mut self) {
+        for (at, link) in self.links.iter_mut().enumerate().rev() {
+            if let Some(watermark) = link.behind.take() {
+                self.due.push_back((at, Due::Watermark(watermark)));
+            }
+        }
         let restored = self.links.last().map(|link| link.passed);
         if let Some(watermark) = restored.filter(|watermark| *watermark > Timestamp::MIN) {
             self.due.push_back((self.links.len(), Due::Watermark(watermark)));

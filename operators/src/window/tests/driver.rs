@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use riverrun_engine::checkpoint::{OperatorSnapshot, SnapshotMode};
+use riverrun_engine::checkpoint::{OperatorSnapshot, RestoredTime, SnapshotMode};
 use riverrun_engine::clock::ManualClock;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
@@ -36,6 +36,8 @@ pub(super) type Row<V> = (u64, i64, i64, V);
 struct Subtask {
     range: KeyGroupRange,
     operator: Box<dyn ErasedOperator>,
+    /// What it was restored at, if not all of its key groups were.
+    behind: Option<i64>,
 }
 
 /// The snapshots of each subtask, oldest first.
@@ -53,7 +55,7 @@ impl Driver {
     pub(super) fn open(open: &OpenOperator, parallelism: u32) -> Self {
         let subtask = |index| {
             let range = KeyGroupRange::of_subtask(index, parallelism, KEY_GROUPS);
-            Subtask { range, operator: open(range, true).operator }
+            Subtask { range, operator: open(range, true).operator, behind: None }
         };
         let metrics = Arc::new(OperatorMetrics::default());
         let env = OperatorEnv { metrics, clock: Arc::new(ManualClock::default()) };
@@ -62,15 +64,18 @@ impl Driver {
 
     pub(super) fn restore(open: &OpenOperator, parallelism: u32, saved: &Saved) -> Self {
         let mut driver = Driver::open(open, parallelism);
-        let watermark = saved.iter().filter_map(|chain| chain.last()).map(|s| s.watermark).min();
-        for Subtask { range, operator } in &mut driver.subtasks {
+        let last = saved.iter().filter_map(|chain| chain.last());
+        let watermarks: Vec<Timestamp> = last.map(|snapshot| snapshot.watermark).collect();
+        for Subtask { range, operator, behind } in &mut driver.subtasks {
             for state in saved.iter().flatten().flat_map(|snapshot| &snapshot.states) {
                 for section in state.sections.iter().filter(|s| range.contains(s.group)) {
                     let (group, bytes) = (section.group, &section.bytes);
                     operator.restore(&state.state, group, bytes).expect("restores");
                 }
             }
-            operator.restored(watermark.unwrap_or(Timestamp::MIN)).expect("restores");
+            let time = RestoredTime::of(&watermarks, *range);
+            operator.restored(&time).expect("restores");
+            *behind = time.is_uneven().then(|| time.watermark.as_millis());
         }
         driver
     }
@@ -87,7 +92,7 @@ impl Driver {
 
     pub(super) fn process(&mut self, records: &[Record]) {
         let all = batch(records);
-        for Subtask { range, operator } in &mut self.subtasks {
+        for Subtask { range, operator, .. } in &mut self.subtasks {
             let mut own = Batch::default();
             for ((item, at), hash) in all.items.iter().zip(&all.timestamps).zip(&all.hashes) {
                 if range.contains(hash.group(KEY_GROUPS)) {
@@ -101,27 +106,48 @@ impl Driver {
 
     /// Moves event time; the results must come in the order of their windows' ends.
     pub(super) fn watermark<V: Data>(&mut self, at: i64) -> Vec<Row<V>> {
+        (0..self.subtasks.len()).flat_map(|index| self.watermark_of(index, at)).collect()
+    }
+
+    /// Fires what only some key groups had fired before the restore.
+    pub(super) fn catch_up<V: Data>(&mut self) -> Vec<Row<V>> {
         let mut rows = Vec::new();
-        for Subtask { operator, .. } in &mut self.subtasks {
-            let mut last = Timestamp::MIN;
-            let mut firing = Firing::More;
-            while firing == Firing::More {
-                firing = operator.advance(Timestamp::from_millis(at), &self.env).expect("fires");
-                let output = operator.take_output();
-                self.most_batches = self.most_batches.max(output.len());
-                for (_, any) in output {
-                    let batch = any.into_typed::<Windowed<u64, V>>().expect("typed results");
-                    for (result, timestamp) in batch.items.into_iter().zip(batch.timestamps) {
-                        let Windowed { key, window, value } = result;
-                        assert_eq!(timestamp, window.end - millis(1));
-                        assert!(window.end >= last, "{window} fires after the end {last}");
-                        last = window.end;
-                        rows.push((key, window.start.as_millis(), window.end.as_millis(), value));
-                    }
+        for index in 0..self.subtasks.len() {
+            if let Some(watermark) = self.subtasks[index].behind.take() {
+                rows.extend(self.watermark_of(index, watermark));
+            }
+        }
+        rows
+    }
+
+    /// As [`Driver::watermark`], for one subtask.
+    pub(super) fn watermark_of<V: Data>(&mut self, index: usize, at: i64) -> Vec<Row<V>> {
+        let operator = &mut self.subtasks[index].operator;
+        let (mut rows, mut last, mut firing) = (Vec::new(), Timestamp::MIN, Firing::More);
+        while firing == Firing::More {
+            firing = operator.advance(Timestamp::from_millis(at), &self.env).expect("fires");
+            let output = operator.take_output();
+            self.most_batches = self.most_batches.max(output.len());
+            for (_, any) in output {
+                let batch = any.into_typed::<Windowed<u64, V>>().expect("typed results");
+                for (result, timestamp) in batch.items.into_iter().zip(batch.timestamps) {
+                    let Windowed { key, window, value } = result;
+                    assert_eq!(timestamp, window.end - millis(1));
+                    assert!(window.end >= last, "{window} fires after the end {last}");
+                    last = window.end;
+                    rows.push((key, window.start.as_millis(), window.end.as_millis(), value));
                 }
             }
         }
         rows
+    }
+
+    /// Which subtask owns a key.
+    pub(super) fn owner(&self, key: u64) -> usize {
+        let hash = KeyHasher::default().hash(&key).expect("integers have a hash");
+        let group = hash.group(KEY_GROUPS);
+        let owns = |subtask: &Subtask| subtask.range.contains(group);
+        self.subtasks.iter().position(owns).expect("every group has an owner")
     }
 
     pub(super) fn late_dropped(&self) -> u64 {

@@ -4,6 +4,7 @@ mod driver;
 mod model;
 mod pointed;
 mod random;
+mod uneven;
 
 use serde::{Deserialize, Serialize};
 

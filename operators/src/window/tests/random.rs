@@ -109,14 +109,14 @@ fn run<M: Model, V: Data>(
     assert!(driver.entries() == 0 || at_the_end, "all is over, and nothing is kept");
 }
 
-fn sliced(size: i64, step: i64, offset: i64) -> OpenOperator {
+pub(super) fn sliced(size: i64, step: i64, offset: i64) -> OpenOperator {
     let grid = Grid::new(size, step, offset);
     open_operator::<u64, _, _>(move |declare: &mut Declare<u64>| {
         SlicedOperator::<u64, i64, Items>::open(declare, grid, Late::new(None))
     })
 }
 
-fn folded(size: i64, step: i64, offset: i64) -> OpenOperator {
+pub(super) fn folded(size: i64, step: i64, offset: i64) -> OpenOperator {
     let grid = Grid::new(size, step, offset);
     let push = Arc::new(|items: &mut Vec<i64>, item: i64| items.push(item));
     open_operator::<u64, _, _>(move |declare: &mut Declare<u64>| {
@@ -124,7 +124,7 @@ fn folded(size: i64, step: i64, offset: i64) -> OpenOperator {
     })
 }
 
-fn sessions(gap: i64) -> OpenOperator {
+pub(super) fn sessions(gap: i64) -> OpenOperator {
     open_operator::<u64, _, _>(move |declare: &mut Declare<u64>| {
         SessionOperator::<u64, i64, Items>::open(declare, gap, Late::new(None))
     })
@@ -132,7 +132,7 @@ fn sessions(gap: i64) -> OpenOperator {
 
 /// The model's items are in the order of arrival or time; those of `Items` are sorted.
 #[derive(Clone)]
-struct Sorted<M>(M);
+pub(super) struct Sorted<M>(pub(super) M);
 
 impl<M: Model> Model for Sorted<M> {
     fn add(&mut self, record: Record) {
