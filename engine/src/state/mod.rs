@@ -10,9 +10,11 @@
 mod codec;
 mod declare;
 pub mod entry;
+pub mod filter;
 mod handle;
 mod map;
 mod slices;
+pub mod spill;
 mod store;
 mod table;
 
