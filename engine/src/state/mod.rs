@@ -11,6 +11,7 @@ mod codec;
 mod cut;
 mod declare;
 pub mod entry;
+pub mod filter;
 mod handle;
 mod layout;
 mod list;
@@ -18,6 +19,7 @@ mod log;
 mod map;
 mod segment;
 mod slices;
+pub mod spill;
 mod store;
 mod table;
 #[cfg(test)]

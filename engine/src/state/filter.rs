@@ -1,0 +1,196 @@
+//! [`SpillFilter`]: which keys were never spilled. It answers "never" for certain and without a read
+//! of the disk, and "perhaps" wrongly for less than one key in fifty.
+//!
+//! A blocked bloom filter (Putze, Sanders, Singler 2007: all bits of a key within one cache line) in
+//! layers, each four times as large as the one before, so that growing moves nothing. A wrong
+//! "perhaps" of any layer is one of the whole, so the small layers take more bits a key than the
+//! large, in which nearly all keys are.
+//!
+//! Called by the tables of [`super`] beside a [`super::spill::Spill`]. Keys cannot be taken out: it
+//! is cleared when all rows of its state are gone.
+
+use crate::key::KeyHash;
+
+/// Bits of one block: a cache line.
+const BLOCK_BITS: usize = 512;
+/// Bits set for a key; nine bits of a hash choose each, so seven is all that one hash can.
+const PROBES: u32 = 7;
+/// Keys of the first layer.
+const FIRST_KEYS: usize = 1 << 14;
+/// How many times as many keys a layer takes as the one before.
+const GROWTH: usize = 4;
+/// Up to this many keys a layer is small.
+const SMALL_KEYS: usize = 1 << 20;
+const SMALL_BITS_PER_KEY: usize = 16;
+const LARGE_BITS_PER_KEY: usize = 12;
+
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Block([u64; BLOCK_BITS / 64]);
+
+#[derive(Clone, Debug)]
+struct Layer {
+    blocks: Vec<Block>,
+    keys: usize,
+    keys_max: usize,
+}
+
+/// Says of a key that it was never inserted, or that it may have been.
+#[derive(Clone, Debug, Default)]
+pub struct SpillFilter {
+    /// The newest, largest last; at most one for each power of four.
+    layers: Vec<Layer>,
+}
+
+impl SpillFilter {
+    /// Adds a key. A key that is there already, as far as can be told, takes no room.
+    #[inline]
+    pub fn insert(&mut self, hash: KeyHash) {
+        if self.may_hold(hash) {
+            return;
+        }
+        if self.layers.last().is_none_or(|layer| layer.keys >= layer.keys_max) {
+            self.grow();
+        }
+        if let Some(layer) = self.layers.last_mut() {
+            layer.insert(hash);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let keys_max = self.layers.last().map_or(FIRST_KEYS, |last| last.keys_max * GROWTH);
+        let small = keys_max <= SMALL_KEYS;
+        let bits = keys_max * if small { SMALL_BITS_PER_KEY } else { LARGE_BITS_PER_KEY };
+        let blocks = vec![Block([0; BLOCK_BITS / 64]); bits.div_ceil(BLOCK_BITS)];
+        self.layers.push(Layer { blocks, keys: 0, keys_max });
+    }
+
+    /// Whether the key may have been inserted; `false` is certain.
+    #[inline]
+    #[must_use]
+    pub fn may_hold(&self, hash: KeyHash) -> bool {
+        self.layers.iter().rev().any(|layer| layer.may_hold(hash))
+    }
+
+    /// How many keys, as far as can be told: up to one in fifty was taken for another.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layers.iter().map(|layer| layer.keys).sum()
+    }
+
+    /// Whether no key was inserted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Forgets every key and gives back the room.
+    pub fn clear(&mut self) {
+        self.layers.clear();
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().map(|layer| layer.blocks.len() * size_of::<Block>()).sum()
+    }
+}
+
+impl Layer {
+    fn insert(&mut self, hash: KeyHash) {
+        let block = self.block_of(hash);
+        for (word, bit) in bits_of(hash) {
+            self.blocks[block].0[word] |= bit;
+        }
+        self.keys += 1;
+    }
+
+    fn may_hold(&self, hash: KeyHash) -> bool {
+        let block = &self.blocks[self.block_of(hash)];
+        bits_of(hash).all(|(word, bit)| block.0[word] & bit != 0)
+    }
+
+    /// By multiplication: the hash's middle bits chose the key group, so all bits must matter.
+    fn block_of(&self, hash: KeyHash) -> usize {
+        let mixed = (hash.0 ^ (hash.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let block = (u128::from(mixed) * self.blocks.len() as u128) >> 64;
+        block as usize
+    }
+}
+
+/// The words of a block and the bits in them that stand for a key.
+fn bits_of(hash: KeyHash) -> impl Iterator<Item = (usize, u64)> {
+    let mixed = (hash.0 ^ (hash.0 >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (0..PROBES).map(move |probe| {
+        let nine = (mixed >> (probe * 9 + 1)) as usize & (BLOCK_BITS - 1);
+        (nine / 64, 1_u64 << (nine % 64))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::hash_bytes;
+
+    fn hash(key: u64) -> KeyHash {
+        hash_bytes(&key.to_le_bytes())
+    }
+
+    /// One wrong "perhaps" in so many keys that were never inserted.
+    fn wrong_in(filter: &SpillFilter, strangers: impl Iterator<Item = KeyHash>) -> f64 {
+        let (mut wrong, mut all) = (0_u32, 0_u32);
+        for hash in strangers {
+            all += 1;
+            wrong += u32::from(filter.may_hold(hash));
+        }
+        f64::from(wrong) / f64::from(all)
+    }
+
+    #[test]
+    fn it_is_wrong_for_less_than_one_key_in_fifty_at_any_size() {
+        let mut filter = SpillFilter::default();
+        let mut key = 0;
+        for keys in [100, FIRST_KEYS, 100_000, 350_000, 1_390_000, 5_500_000] {
+            while key < keys as u64 {
+                filter.insert(hash(key));
+                key += 1;
+            }
+            let wrong = wrong_in(&filter, (1 << 40..(1 << 40) + 200_000).map(hash));
+            assert!(wrong < 0.02, "{wrong} of the strangers at {keys} keys");
+            let counted = filter.len() as f64 / keys as f64;
+            assert!((0.98..=1.0).contains(&counted), "{} of {keys}", filter.len());
+            // The largest layer is at worst as good as empty.
+            let bytes_max = keys.max(FIRST_KEYS) * (GROWTH + 1) * SMALL_BITS_PER_KEY / 8;
+            assert!(filter.bytes() <= bytes_max, "{} bytes at {keys} keys", filter.bytes());
+        }
+    }
+
+    #[test]
+    fn one_key_group_alone_is_told_apart_too() {
+        let mut of_group = (0..).map(hash).filter(|hash| hash.group(128).0 == 5);
+        let mut filter = SpillFilter::default();
+        of_group.by_ref().take(20_000).for_each(|hash| filter.insert(hash));
+        let wrong = wrong_in(&filter, of_group.take(20_000));
+        assert!(wrong < 0.02, "{wrong}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_inserted_is_never_denied(
+            keys in prop::collection::vec(any::<u64>(), 0..2_000),
+            more in 0_u64..40_000,
+        ) {
+            let mut filter = SpillFilter::default();
+            prop_assert!(keys.iter().all(|key| !filter.may_hold(KeyHash(*key))));
+            keys.iter().for_each(|key| filter.insert(KeyHash(*key)));
+            (0..more).for_each(|key| filter.insert(hash(key)));
+            prop_assert!(keys.iter().all(|key| filter.may_hold(KeyHash(*key))));
+            prop_assert!((0..more).all(|key| filter.may_hold(hash(key))));
+            filter.clear();
+            prop_assert!(filter.is_empty() && filter.bytes() == 0);
+        }
+    }
+}
