@@ -265,6 +265,10 @@ impl<K: Key> TimerQueue<K> {
         Ok(())
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.set.bytes() + self.order.len * size_of::<Far<K>>()
+    }
+
     pub(crate) fn cut(&mut self, mode: SnapshotMode) {
         self.set.cut(mode);
     }

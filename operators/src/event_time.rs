@@ -128,7 +128,10 @@ impl<T: Data, F: Fn(&T) -> Timestamp + Send + Sync + 'static> Operator for Event
     fn restored(&mut self, state: &mut StateStore, _time: &RestoredTime) -> Result<()> {
         let own = self.own(state.range())?;
         let clocks = state.get_mut(self.clocks);
-        let entries: Vec<_> = clocks.iter().map(|(hash, key, at)| (hash, *key, *at)).collect();
+        let mut entries = Vec::new();
+        for group in 0..clocks.group_count() {
+            clocks.walk_part(group, (0, 1), |hash, key, at| entries.push((hash, *key, *at)))?;
+        }
         let Some(lowest) = entries.iter().map(|(_, _, at)| *at).min() else { return Ok(()) };
         for (hash, key, _) in entries.into_iter().filter(|(_, key, _)| *key != own.0) {
             clocks.remove(hash, &key)?;

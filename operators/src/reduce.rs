@@ -44,6 +44,7 @@ where
     fn process(&mut self, batch: Batch<(K, T)>, ctx: &mut OperatorContext<'_, T>) -> Result<()> {
         let table = ctx.state.get_mut(self.reduced);
         let Batch { items, timestamps, hashes, origins } = batch;
+        table.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
         let mut results = Vec::with_capacity(items.len());
         for ((key, item), hash) in items.into_iter().zip(hashes) {
             let held = table.or_insert_with(hash, &key, || None)?;

@@ -119,7 +119,8 @@ impl Run<'_> {
         );
         // Whichever file was the first that did not fit: it is named, with the reason.
         let last = said.lines().rfind(|line| line.starts_with("error: RR0401")).unwrap_or_default();
-        assert!(last.contains("File too large") && last.contains("file '"), "names it: {said}");
+        let named = last.contains("file '") || last.contains("cannot write '");
+        assert!(last.contains("File too large") && named, "names it: {said}");
     }
 
     /// Runs for `after`, then ends the process at once; whether it was still running.

@@ -6,12 +6,13 @@ use super::AnyBatch;
 use crate::checkpoint::{OperatorSnapshot, RestoredTime, SnapshotMode};
 use crate::clock::Clock;
 use crate::data::Key;
-use crate::graph::{OpenOperator, Opened};
+use crate::graph::{OpenOperator, Opened, Uid};
 use crate::key::KeyGroup;
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Firing, Operator, OperatorContext, Result};
 use crate::output::{Output, Port};
-use crate::state::{Declare, StateStore, TypeShape};
+use crate::state::spill::SpillDoor;
+use crate::state::{Declare, ResidentMemory, StateStore, TypeShape};
 use crate::time::Timestamp;
 
 /// An operator of one subtask, as its chain sees it.
@@ -68,6 +69,15 @@ pub trait ErasedOperator: Send {
         while !self.write_some()? {}
         Ok(self.take_snapshot())
     }
+
+    /// The states take their memory from `memory`, and what does not fit goes through `door`, if
+    /// there is one: before `restore`.
+    fn limit(
+        &mut self,
+        memory: Arc<ResidentMemory>,
+        door: Option<Arc<dyn SpillDoor>>,
+        of: (&Uid, u32),
+    );
 
     /// State `name` is stored in this shape: before `restore`.
     fn read_as(&mut self, name: &str, stored: &TypeShape);
@@ -126,14 +136,17 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         let batch = batch.expect::<Op::In>()?;
         self.output.set_origins(batch.origins.clone());
         let (operator, mut ctx) = self.split(env);
-        operator.process(batch, &mut ctx)
+        operator.process(batch, &mut ctx)?;
+        self.state.relieve()
     }
 
     fn advance(&mut self, watermark: Timestamp, env: &OperatorEnv) -> Result<Firing> {
         self.watermark = self.watermark.max(watermark);
         self.output.set_origins(crate::element::Origins::default());
         let (operator, mut ctx) = self.split(env);
-        operator.advance(&mut ctx)
+        let firing = operator.advance(&mut ctx)?;
+        self.state.relieve()?;
+        Ok(firing)
     }
 
     fn watermark_out(&self) -> Timestamp {
@@ -167,12 +180,22 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         OperatorSnapshot { watermark: self.cut_at, states: self.state.take_snapshot() }
     }
 
+    fn limit(
+        &mut self,
+        memory: Arc<ResidentMemory>,
+        door: Option<Arc<dyn SpillDoor>>,
+        of: (&Uid, u32),
+    ) {
+        self.state.limit(memory, door, of);
+    }
+
     fn read_as(&mut self, name: &str, stored: &TypeShape) {
         self.state.read_as(name, stored);
     }
 
     fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()> {
-        self.state.restore(name, group, section)
+        self.state.restore(name, group, section)?;
+        self.state.relieve()
     }
 
     fn restored(&mut self, time: &RestoredTime) -> Result<()> {

@@ -27,7 +27,7 @@ impl Budget {
         Budget { entries: 2048 }
     }
 
-    fn spend(&mut self, entries: usize) {
+    pub(super) fn spend(&mut self, entries: usize) {
         self.entries = self.entries.saturating_sub(entries);
     }
 
@@ -58,6 +58,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         self.dirty = self.dirty.next();
         self.writing = Some(0);
+        self.writing_all = mode == SnapshotMode::Full;
+        self.writing_spilled = (self.writing_all && self.cold.is_some()).then_some((0, None));
     }
 
     /// Writes a part of what was cut; whether all of it is written.
@@ -72,7 +74,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 at += 1;
             }
         }
+        self.writing = Some(at);
+        if !self.write_spilled(budget)? {
+            return Ok(false);
+        }
         self.writing = None;
+        self.writing_all = false;
+        self.learn_sizes();
         Ok(true)
     }
 

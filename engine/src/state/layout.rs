@@ -54,6 +54,16 @@ pub(crate) trait Layout<K, V>: Send {
     /// Takes the rows that begin with `rest` (not empty) out of an entry; whether anything is left.
     fn retract(&self, held: &mut V, rest: &[u8]) -> Result<bool>;
 
+    /// The namespace of all rows, where they have one.
+    fn namespace(&self) -> &[u8] {
+        &[]
+    }
+
+    /// Whether an entry may be many rows.
+    fn has_parts(&self) -> bool {
+        false
+    }
+
     /// Reads from now on what a checkpoint with this shape holds.
     fn read_as(&mut self, stored: &TypeShape);
 
@@ -113,5 +123,9 @@ impl<K: Key, V: Send + 'static> Layout<K, V> for ValueLayout<V> {
 
     fn codec_mut(&mut self) -> Option<&mut ValueCodec<V>> {
         Some(&mut self.codec)
+    }
+
+    fn namespace(&self) -> &[u8] {
+        &self.namespace
     }
 }

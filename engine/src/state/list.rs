@@ -112,6 +112,10 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
         anyhow::bail!("a part of a list is deleted, which no list does")
     }
 
+    fn has_parts(&self) -> bool {
+        true
+    }
+
     fn read_as(&mut self, _stored: &TypeShape) {}
 }
 

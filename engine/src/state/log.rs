@@ -1,9 +1,9 @@
 //! The rows of one key group on their way into a snapshot, and the door by which a state writes
 //! them.
 //!
-//! Called by the tables. Invariant: what removes rows goes in front of what puts them, so the order
-//! in which entries of one interval are written does not matter: a row that is put was there at the
-//! barrier.
+//! Called by the tables. Invariant: first comes, in its order, what happened before the barrier:
+//! rows that went, and rows written early because their entry left memory. Behind it come the rows
+//! as they were at the barrier, whose order does not matter.
 
 use super::entry::{self, Entry, Op};
 use crate::checkpoint::Section;
@@ -14,23 +14,28 @@ use crate::operator::Result;
 pub(crate) trait RowSink {
     /// The row has this value.
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()>;
-    /// Every row whose key begins with `key` is gone.
+    /// Every row whose key begins with `key` is first.
     fn delete(&mut self, namespace: &[u8], key: &[u8]) -> Result<()>;
 }
 
 /// What one key group adds to one snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    gone: Vec<u8>,
+    first: Vec<u8>,
     puts: Vec<u8>,
     entries: u64,
 }
 
 impl Log {
-    /// Every row of the namespace is gone.
+    /// Every row of the namespace is first.
     pub(crate) fn drop_namespace(&mut self, namespace: &[u8]) -> Result<()> {
         self.entries += 1;
-        entry::write(&mut self.gone, Entry { op: Op::Drop, namespace, key: &[], value: &[] })
+        entry::write(&mut self.first, Entry { op: Op::Drop, namespace, key: &[], value: &[] })
+    }
+
+    /// Where an entry is written to that leaves memory before the barrier.
+    pub(crate) fn early(&mut self) -> Early<'_> {
+        Early(self)
     }
 
     /// Takes what was written.
@@ -43,16 +48,26 @@ impl Log {
         self.entries == 0
     }
 
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.first.len() + self.puts.len()
+    }
+
+    /// Entries written so far.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries as usize
+    }
+
     /// Takes in what `other` holds of other rows.
     pub(crate) fn append(&mut self, other: Log) {
         self.entries += other.entries;
-        append(&mut self.gone, other.gone);
+        append(&mut self.first, other.first);
         append(&mut self.puts, other.puts);
     }
 
     /// This as the section of `group`.
     pub(crate) fn into_section(self, group: KeyGroup) -> Section {
-        let mut bytes = self.gone;
+        let mut bytes = self.first;
         append(&mut bytes, self.puts);
         Section { group, entries: self.entries, bytes }
     }
@@ -66,6 +81,20 @@ fn append(to: &mut Vec<u8>, from: Vec<u8>) {
     }
 }
 
+/// Writes rows among what happened before the barrier.
+pub(crate) struct Early<'a>(&'a mut Log);
+
+impl RowSink for Early<'_> {
+    fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
+        self.0.entries += 1;
+        entry::write(&mut self.0.first, Entry { op: Op::Put, namespace, key, value })
+    }
+
+    fn delete(&mut self, namespace: &[u8], key: &[u8]) -> Result<()> {
+        self.0.delete(namespace, key)
+    }
+}
+
 impl RowSink for Log {
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
         self.entries += 1;
@@ -74,6 +103,6 @@ impl RowSink for Log {
 
     fn delete(&mut self, namespace: &[u8], key: &[u8]) -> Result<()> {
         self.entries += 1;
-        entry::write(&mut self.gone, Entry { op: Op::Delete, namespace, key, value: &[] })
+        entry::write(&mut self.first, Entry { op: Op::Delete, namespace, key, value: &[] })
     }
 }

@@ -105,6 +105,10 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         Ok(!held.pairs.is_empty())
     }
 
+    fn has_parts(&self) -> bool {
+        true
+    }
+
     fn read_as(&mut self, stored: &TypeShape) {
         self.codec.read_as(stored);
     }

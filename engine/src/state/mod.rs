@@ -8,15 +8,18 @@
 //! subtask; a snapshot is cut between two calls of the operator and written between later ones.
 
 mod codec;
+mod cold;
 mod cut;
 mod declare;
 pub mod entry;
+mod evict;
 pub mod filter;
 mod handle;
 mod layout;
 mod list;
 mod log;
 mod map;
+mod memory;
 mod segment;
 mod slices;
 pub mod spill;
@@ -33,6 +36,7 @@ pub(crate) use layout::{Layout, RowKey, Rows};
 pub use list::ListState;
 pub(crate) use log::RowSink;
 pub use map::MapState;
+pub use memory::ResidentMemory;
 pub use slices::SliceTable;
 pub(crate) use slices::namespace_of;
 pub use store::{Slot, StateStore};

@@ -37,6 +37,8 @@ impl Dirty {
 impl Mark {
     const DIRTY: u8 = 3;
     const STORED: u8 = 4;
+    const TOUCHED: u8 = 8;
+    const SPILLED: u8 = 16;
 
     /// Of an entry that no snapshot holds.
     pub(super) const NEW: Mark = Mark(0);
@@ -48,9 +50,37 @@ impl Mark {
         self.0 & Self::DIRTY == dirty as u8
     }
 
+    /// It changes: what is spilled of it is no longer true.
     #[inline]
     pub(super) fn set(&mut self, dirty: Dirty) {
-        self.0 = self.0 & !Self::DIRTY | dirty as u8;
+        self.0 = self.0 & !(Self::DIRTY | Self::SPILLED) | dirty as u8;
+    }
+
+    /// It is written to a snapshot.
+    pub(super) fn set_written(&mut self) {
+        self.0 = self.0 & (Self::TOUCHED | Self::SPILLED) | Self::STORED;
+    }
+
+    /// It is used: it shall stay in memory for another round of evictions.
+    #[inline]
+    pub(super) fn touch(&mut self) {
+        self.0 |= Self::TOUCHED;
+    }
+
+    /// Whether it was used since this was last asked.
+    pub(super) fn take_touched(&mut self) -> bool {
+        let touched = self.0 & Self::TOUCHED != 0;
+        self.0 &= !Self::TOUCHED;
+        touched
+    }
+
+    /// It came from the spill tier, where it still lies just so.
+    pub(super) fn set_spilled(&mut self) {
+        self.0 |= Self::SPILLED;
+    }
+
+    pub(super) fn is_spilled(self) -> bool {
+        self.0 & Self::SPILLED != 0
     }
 
     /// Whether a snapshot holds the entry, so that its end must be written.
@@ -216,9 +246,16 @@ impl Directory {
         }
     }
 
-    /// The segments, each once.
-    pub(super) fn segments(&self) -> Vec<u32> {
-        let mut all = self.places.clone();
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The segments with hashes of part `part` of `parts`, each once.
+    pub(super) fn segments(&self, part: usize, parts: usize) -> Vec<u32> {
+        let bits = parts.min(self.places.len()) - 1;
+        let places = self.places.iter().enumerate();
+        let own = places.filter(|(place, _)| place & bits == part & bits);
+        let mut all: Vec<u32> = own.map(|(_, segment)| *segment).collect();
         all.sort_unstable();
         all.dedup();
         all

@@ -5,8 +5,10 @@
 //! is.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::codec::{TypeShape, ValueCodec};
+use super::cold::OpenSpill;
 use super::cut::{Budget, sections};
 use super::entry::{Entry, Op};
 use super::layout::ValueLayout;
@@ -38,6 +40,7 @@ pub struct SliceTable<K, V> {
     logs: Vec<Log>,
     /// Whether the last cut is not written whole.
     writing: bool,
+    open_spill: Option<OpenSpill>,
 }
 
 impl<K: Key, V: Send + 'static> SliceTable<K, V> {
@@ -52,23 +55,25 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
             dropped: Vec::new(),
             logs: Vec::new(),
             writing: false,
+            open_spill: None,
         }
     }
 
     /// The table of the slice that starts at `start`, made where there is none.
     pub fn slice_mut(&mut self, start: Timestamp) -> &mut Table<K, V> {
-        let SliceTable { range, tracked, codec, slices, .. } = self;
+        let SliceTable { range, tracked, codec, slices, open_spill, .. } = self;
         let new = || {
             let layout = ValueLayout::new(&namespace_of(start), codec.clone());
-            Slice { table: Table::new(*range, *tracked, Box::new(layout)), stored: false }
+            let mut table = Table::new(*range, *tracked, Box::new(layout));
+            table.open_spill.clone_from(open_spill);
+            Slice { table, stored: false }
         };
         &mut slices.entry(start).or_insert_with(new).table
     }
 
     /// The table of the slice that starts at `start`.
-    #[must_use]
-    pub fn slice(&self, start: Timestamp) -> Option<&Table<K, V>> {
-        self.slices.get(&start).map(|slice| &slice.table)
+    pub fn existing(&mut self, start: Timestamp) -> Option<&mut Table<K, V>> {
+        self.slices.get_mut(&start).map(|slice| &mut slice.table)
     }
 
     /// The starts of all slices, rising.
@@ -76,9 +81,16 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         self.slices.keys().copied()
     }
 
-    /// The slices that start in `start..end`, rising.
-    pub fn between(&self, start: Timestamp, end: Timestamp) -> impl Iterator<Item = &Table<K, V>> {
-        self.slices.range(start..end).map(|(_, slice)| &slice.table)
+    /// The slices that start in `start..end`, or `start..=end`, rising.
+    pub fn between(
+        &mut self,
+        start: Timestamp,
+        end: Timestamp,
+        inclusive: bool,
+    ) -> Vec<&mut Table<K, V>> {
+        let end = if inclusive { Bound::Included(end) } else { Bound::Excluded(end) };
+        let slices = self.slices.range_mut((Bound::Included(start), end));
+        slices.map(|(_, slice)| &mut slice.table).collect()
     }
 
     /// Drops every slice that starts before `start`.
@@ -129,6 +141,32 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
             slice.stored = true;
         }
         Ok(())
+    }
+
+    pub(super) fn spill_to(&mut self, open: &OpenSpill) {
+        self.open_spill = Some(open.clone());
+        for slice in self.slices.values_mut() {
+            slice.table.open_spill = Some(open.clone());
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let tables = self.slices.values().map(|slice| &slice.table).chain(&self.leaving);
+        tables.map(Table::bytes).sum()
+    }
+
+    /// Moves about `bytes` out of memory, of every slice in proportion.
+    pub(super) fn evict(&mut self, bytes: usize) -> Result<usize> {
+        let all = self.bytes().max(1);
+        let mut evicted = 0;
+        for slice in self.slices.values_mut() {
+            let table = &mut slice.table;
+            let share = (bytes as u128 * table.bytes() as u128 / all as u128) as usize;
+            if share > 0 {
+                evicted += table.evict(table.entries_of(share))?;
+            }
+        }
+        Ok(evicted)
     }
 
     pub(super) fn cut(&mut self, mode: SnapshotMode) -> Result<()> {

@@ -3,14 +3,19 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::codec::TypeShape;
+use super::cold::OpenSpill;
 use super::cut::Budget;
 use super::entry::{self, Entry};
+use super::memory::ResidentMemory;
 use super::slices::SliceTable;
+use super::spill::SpillDoor;
 use super::table::Table;
 use crate::checkpoint::{Section, SnapshotMode, StateSnapshot};
 use crate::data::Key;
+use crate::graph::Uid;
 use crate::key::{KeyGroup, KeyGroupRange};
 use crate::operator::Result;
 use crate::timer::TimerQueue;
@@ -57,6 +62,11 @@ pub(crate) trait AnyState: Send {
     fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()>;
     fn read_as(&mut self, stored: &TypeShape);
     fn entries(&self) -> usize;
+    /// About how many bytes of memory it takes.
+    fn bytes(&self) -> usize;
+    /// Moves about `bytes` out of memory; how many entries that were.
+    fn evict(&mut self, bytes: usize) -> Result<usize>;
+    fn spill_to(&mut self, open: OpenSpill);
 }
 
 impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
@@ -85,6 +95,15 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     fn entries(&self) -> usize {
         self.len()
     }
+    fn bytes(&self) -> usize {
+        Table::bytes(self)
+    }
+    fn evict(&mut self, bytes: usize) -> Result<usize> {
+        Table::evict(self, self.entries_of(bytes))
+    }
+    fn spill_to(&mut self, open: OpenSpill) {
+        self.open_spill = Some(open);
+    }
 }
 
 impl<K: Key, V: Send + 'static> AnyState for SliceTable<K, V> {
@@ -112,6 +131,15 @@ impl<K: Key, V: Send + 'static> AnyState for SliceTable<K, V> {
     fn entries(&self) -> usize {
         self.len()
     }
+    fn bytes(&self) -> usize {
+        SliceTable::bytes(self)
+    }
+    fn evict(&mut self, bytes: usize) -> Result<usize> {
+        SliceTable::evict(self, bytes)
+    }
+    fn spill_to(&mut self, open: OpenSpill) {
+        SliceTable::spill_to(self, &open);
+    }
 }
 
 impl<K: Key> AnyState for TimerQueue<K> {
@@ -138,6 +166,14 @@ impl<K: Key> AnyState for TimerQueue<K> {
     fn entries(&self) -> usize {
         self.len()
     }
+    fn bytes(&self) -> usize {
+        TimerQueue::bytes(self)
+    }
+    fn evict(&mut self, _bytes: usize) -> Result<usize> {
+        // Timers stay: what is due next must be known at any time.
+        Ok(0)
+    }
+    fn spill_to(&mut self, _open: OpenSpill) {}
 }
 
 /// The states of one operator's subtask.
@@ -147,7 +183,28 @@ pub struct StateStore {
     states: Vec<(String, Box<dyn AnyState>)>,
     /// The next state to be written for the last cut.
     writing: usize,
+    memory: Option<Memory>,
 }
+
+/// A store's part of the process's memory.
+struct Memory {
+    shared: Arc<ResidentMemory>,
+    /// Bytes taken when last asked.
+    taken: usize,
+    /// Calls until the next time.
+    rest: u32,
+    /// Whether there is a spill tier behind it.
+    spills: bool,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.shared.report(self.taken, 0);
+    }
+}
+
+/// How many batches pass between two looks at the memory taken.
+const RELIEVE_EVERY: u32 = 16;
 
 impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +217,7 @@ impl StateStore {
     /// An empty store for the keys of `range`; lists changes for deltas when `tracked`.
     #[must_use]
     pub fn new(range: KeyGroupRange, tracked: bool) -> Self {
-        StateStore { range, tracked, states: Vec::new(), writing: usize::MAX }
+        StateStore { range, tracked, states: Vec::new(), writing: usize::MAX, memory: None }
     }
 
     /// The key groups of this subtask.
@@ -196,6 +253,80 @@ impl StateStore {
     pub fn get<S: 'static>(&self, slot: Slot<S>) -> &S {
         let state = self.states.get(slot.index()).map(|(_, state)| state.as_any());
         state.and_then(|state| state.downcast_ref()).expect("a handle is used in its own operator")
+    }
+
+    /// From now on the states take their memory from `memory`, and what does not fit goes through
+    /// `door`, if there is one.
+    pub fn limit(
+        &mut self,
+        memory: Arc<ResidentMemory>,
+        door: Option<Arc<dyn SpillDoor>>,
+        (uid, subtask): (&Uid, u32),
+    ) {
+        let spills = door.is_some();
+        for (name, state) in &mut self.states {
+            let Some(door) = door.clone() else { break };
+            let (uid, name) = (uid.clone(), name.clone());
+            state.spill_to(Arc::new(move || door.open(&uid, subtask, &name)));
+        }
+        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, spills });
+    }
+
+    /// Between two batches: gives memory back where the process takes more than it may.
+    ///
+    /// # Errors
+    /// When the spill tier fails; when there is none and the state does not fit.
+    #[inline]
+    pub fn relieve(&mut self) -> Result<()> {
+        match &mut self.memory {
+            None => Ok(()),
+            Some(memory) if memory.rest > 0 => {
+                memory.rest -= 1;
+                Ok(())
+            }
+            Some(_) => self.relieve_now(),
+        }
+    }
+
+    fn relieve_now(&mut self) -> Result<()> {
+        let bytes = |states: &[(String, Box<dyn AnyState>)]| {
+            states.iter().map(|(_, state)| state.bytes()).sum::<usize>()
+        };
+        let now = bytes(&self.states);
+        let Some(memory) = &mut self.memory else { return Ok(()) };
+        memory.rest = RELIEVE_EVERY;
+        let back = memory.shared.report(memory.taken, now);
+        memory.taken = now;
+        if back == 0 {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            memory.spills,
+            "RR0012: the state does not fit into memory ({} of {} bytes are taken, {now} by this \
+             operator's subtask): raise `memory`, or build the job with the feature `rocksdb`, \
+             which spills to disk",
+            memory.shared.taken(),
+            memory.shared.bytes_max()
+        );
+        for (name, state) in &mut self.states {
+            let share = (back as u128 * state.bytes() as u128 / now.max(1) as u128) as usize;
+            if share > 0 {
+                let evicted = state.evict(share);
+                evicted.map_err(|e| e.context(format!("state '{name}' cannot be spilled")))?;
+            }
+        }
+        let now = bytes(&self.states);
+        if let Some(memory) = &mut self.memory {
+            memory.shared.report(memory.taken, now);
+            memory.taken = now;
+        }
+        Ok(())
+    }
+
+    /// Moves so many entries of the state at `index` out of memory, and some more.
+    #[cfg(test)]
+    pub(super) fn evict(&mut self, index: usize, entries: usize) {
+        self.states[index].1.evict(entries).expect("evicts");
     }
 
     /// The number of entries of each state, by name.

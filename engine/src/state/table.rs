@@ -9,13 +9,19 @@
 //! - an entry that no snapshot holds leaves no trace when it goes.
 
 use super::codec::TypeShape;
+use super::cold::{Cold, OpenSpill};
 use super::entry::{Entry, Op};
 use super::layout::{Layout, Rows};
-use super::log::Log;
+use super::log::{Log, RowSink};
 use super::segment::{Directory, Dirty, Listed, Mark, Pending, Segment, Slot};
 use crate::data::Key;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
+
+/// Heap bytes of an entry whose like was never written.
+const HEAP_UNKNOWN: usize = 64;
+/// What allocations cost beside their contents.
+const HEAP_OVERHEAD: usize = 32;
 
 /// What a key group adds to snapshots.
 #[derive(Debug, Default)]
@@ -39,7 +45,19 @@ pub struct Table<K, V> {
     pub(super) dirty: Dirty,
     /// The next segment to be written for the last cut; `None` when that is whole.
     pub(super) writing: Option<usize>,
-    len: usize,
+    /// Whether the last cut is of everything and not yet whole.
+    pub(super) writing_all: bool,
+    /// The next spilled rows to be written for it: key group, and behind which full key.
+    pub(super) writing_spilled: Option<(usize, Option<Vec<u8>>)>,
+    /// Entries in memory.
+    pub(super) len: usize,
+    /// What is not in memory, once anything was evicted.
+    pub(super) cold: Option<Box<Cold>>,
+    pub(super) open_spill: Option<OpenSpill>,
+    /// The segment that was visited last to evict from.
+    pub(super) hand: usize,
+    /// Bytes and entries written so far: what entries hold on the heap is judged by that.
+    written: (usize, usize),
 }
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
@@ -53,12 +71,18 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             layout,
             dirty: if tracked { Dirty::Even } else { Dirty::No },
             writing: None,
+            writing_all: false,
+            writing_spilled: None,
             len: 0,
+            cold: None,
+            open_spill: None,
+            hand: 0,
+            written: (0, 0),
         }
     }
 
     #[inline]
-    fn segment_of(&self, hash: KeyHash) -> usize {
+    pub(super) fn segment_of(&self, hash: KeyHash) -> usize {
         let position = self.range.position(hash);
         match self.directories.get(position) {
             None => position,
@@ -72,9 +96,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// When the state cannot be read.
     #[inline]
     pub fn get(&mut self, hash: KeyHash, key: &K) -> Result<Option<&V>> {
+        if self.cold.is_some() {
+            self.fetch(hash, key)?;
+        }
         let at = self.segment_of(hash);
-        let slot = self.segments[at].slots.find(hash.0, |slot| slot.key == *key);
-        Ok(slot.map(|slot| &slot.value))
+        let slot = self.segments[at].slots.find_mut(hash.0, |slot| slot.key == *key);
+        Ok(slot.map(|slot| {
+            slot.mark.touch();
+            &slot.value
+        }))
     }
 
     /// The value of a key, to be changed.
@@ -83,11 +113,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// When the state cannot be read; when its value as of the last barrier cannot be written.
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Result<Option<&mut V>> {
+        if self.cold.is_some() {
+            self.fetch(hash, key)?;
+        }
         let at = self.segment_of(hash);
         let Table { segments, logs, layout, dirty, .. } = self;
         let Segment { slots, now, then, group, .. } = &mut segments[at];
         let entries = slots.len();
         let Some(slot) = slots.find_mut(hash.0, |slot| slot.key == *key) else { return Ok(None) };
+        slot.mark.touch();
         if !slot.mark.is(*dirty) {
             write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
             slot.mark.set(*dirty);
@@ -107,6 +141,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         key: &K,
         new: impl FnOnce() -> V,
     ) -> Result<&mut V> {
+        if self.cold.is_some() {
+            self.fetch(hash, key)?;
+        }
         let mut at = self.segment_of(hash);
         if self.segments[at].is_full() {
             self.split(at);
@@ -122,6 +159,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 *len += 1;
                 let mut mark = Mark::NEW;
                 mark.set(*dirty);
+                mark.touch();
                 if *dirty != Dirty::No {
                     now.push(hash, entries);
                 }
@@ -129,6 +167,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 return Ok(&mut vacant.insert(slot).into_mut().value);
             }
         };
+        slot.mark.touch();
         if !slot.mark.is(*dirty) {
             write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
             slot.mark.set(*dirty);
@@ -155,6 +194,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// # Errors
     /// As [`Table::get_mut`].
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Result<Option<V>> {
+        if self.cold.is_some() {
+            self.fetch(hash, key)?;
+        }
         let at = self.segment_of(hash);
         let Table { segments, logs, layout, dirty, len, .. } = self;
         let Segment { slots, then, group, .. } = &mut segments[at];
@@ -167,6 +209,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         *len -= 1;
         if *dirty != Dirty::No && slot.mark.is_stored() {
             layout.delete(&slot.key, log)?;
+        }
+        if self.cold.is_some() {
+            self.forget_spilled(hash, key)?;
         }
         Ok(Some(slot.value))
     }
@@ -183,18 +228,20 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.segments.push(half);
     }
 
-    /// The keys of one key group of the range, by its position: for walking in slices.
-    pub fn iter_group(&self, position: usize) -> impl Iterator<Item = (KeyHash, &K, &V)> {
-        let split = self.directories.get(position).map(Directory::segments);
-        let at = split.unwrap_or_else(|| vec![position as u32]);
-        let slots = at.into_iter().flat_map(|at| self.segments[at as usize].slots.iter());
-        slots.map(|slot| (slot.hash, &slot.key, &slot.value))
+    /// Into how many equal parts of the hashes the segments of a key group divide it.
+    pub(super) fn places(&self, position: usize) -> usize {
+        self.directories.get(position).map_or(1, Directory::len)
     }
 
-    /// Every key with its hash and value, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (KeyHash, &K, &V)> {
-        let slots = self.segments.iter().flat_map(|segment| segment.slots.iter());
-        slots.map(|slot| (slot.hash, &slot.key, &slot.value))
+    /// The segments that hold keys of one of `parts` parts of a key group, each once.
+    pub(super) fn segments_of(
+        &self,
+        position: usize,
+        (part, parts): (usize, usize),
+    ) -> impl Iterator<Item = &Segment<K, V>> {
+        let split = self.directories.get(position).map(|all| all.segments(part, parts));
+        let at = split.unwrap_or_else(|| vec![position as u32]);
+        at.into_iter().map(|at| &self.segments[at as usize])
     }
 
     /// Whether the last cut is still to be written, in part or whole.
@@ -215,13 +262,39 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// How many keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.len + self.cold.as_ref().map_or(0, |cold| cold.entries)
     }
 
     /// Whether there is no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    pub(super) fn len_here(&self) -> usize {
+        self.len
+    }
+
+    /// About how many bytes an entry holds beside its slot.
+    pub(super) fn heap_per_entry(&self) -> usize {
+        let (bytes, entries) = self.written;
+        // Names of fields make what is written longer than what is held, allocations shorter.
+        if entries == 0 { HEAP_UNKNOWN } else { bytes / entries + HEAP_OVERHEAD }
+    }
+
+    /// Bytes that wait to be part of a snapshot.
+    pub(super) fn log_bytes(&self) -> usize {
+        self.logs.iter().map(|logs| logs.now.bytes() + logs.then.bytes()).sum()
+    }
+
+    /// The last cut is written: learns from it how large entries are.
+    pub(super) fn learn_sizes(&mut self) {
+        let then = self.logs.iter().map(|logs| &logs.then);
+        let (bytes, entries) =
+            then.fold((0, 0), |(b, n), log| (b + log.bytes(), n + log.entries()));
+        if entries > 0 {
+            self.written = (bytes, entries);
+        }
     }
 
     pub(super) fn read_as(&mut self, stored: &TypeShape) {
@@ -262,7 +335,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(())
     }
 
-    fn place(&mut self, mut at: usize, slot: Slot<K, V>) {
+    pub(super) fn place(&mut self, mut at: usize, slot: Slot<K, V>) {
         if self.segments[at].is_full() {
             self.split(at);
             at = self.segment_of(slot.hash);
@@ -273,7 +346,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     /// Forgets every key of one key group, by its position, as if it had never been.
     pub(super) fn forget_group(&mut self, position: usize) {
-        let split = self.directories.get(position).map(Directory::segments);
+        let split = self.directories.get(position).map(|all| all.segments(0, 1));
         for at in split.unwrap_or_else(|| vec![position as u32]) {
             let segment = &mut self.segments[at as usize];
             self.len -= segment.slots.len();
@@ -284,7 +357,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 }
 
 /// Writes an entry for the last cut, if it is still to be written for that: before it changes.
-fn write_before<K: Key, V>(
+pub(super) fn write_before<K: Key, V>(
     slot: &mut Slot<K, V>,
     then: &Pending,
     layout: &mut dyn Layout<K, V>,
@@ -306,13 +379,13 @@ pub(super) fn write<K: Key, V>(
     slot: &mut Slot<K, V>,
     rows: Rows,
     layout: &mut dyn Layout<K, V>,
-    log: &mut Log,
+    sink: &mut dyn RowSink,
 ) -> Result<()> {
-    let written = layout.write(&slot.key, &mut slot.value, rows, log);
+    let written = layout.write(&slot.key, &mut slot.value, rows, sink);
     written.map_err(|e| {
         let key = serde_json::to_string(&slot.key).unwrap_or_else(|_| "(not printable)".to_owned());
         e.context(format!("the value of key {key} cannot be written"))
     })?;
-    slot.mark = Mark::WRITTEN;
+    slot.mark.set_written();
     Ok(())
 }

@@ -190,7 +190,11 @@ mod tests {
     struct Forgetful(MemorySpill);
 
     impl Spill for Forgetful {
-        fn read(&mut self, keys: &[&[u8]], out: &mut Vec<Option<Vec<u8>>>) -> Result<(), SpillError> {
+        fn read(
+            &mut self,
+            keys: &[&[u8]],
+            out: &mut Vec<Option<Vec<u8>>>,
+        ) -> Result<(), SpillError> {
             self.0.read(keys, out)
         }
 

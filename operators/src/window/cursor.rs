@@ -7,13 +7,14 @@
 //! Restored with key groups of subtasks that stood at different watermarks, it begins at the lowest
 //! and leaves out what a group has fired before: its floor. The first firing levels them.
 
+use riverrun_engine::Result;
 use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::operator::Firing;
 use riverrun_engine::time::Timestamp;
 
 use super::slices::{Grid, is_over};
 
-/// About how many results one call emits; a key group is never cut.
+/// About how many results one call emits; a part of a key group is never cut.
 const RESULTS_PER_CALL: usize = 4096;
 
 /// How far the windows have fired.
@@ -23,6 +24,8 @@ pub(super) struct Cursor {
     fired: i128,
     /// How many key groups of the window after `fired` have fired too.
     group: usize,
+    /// How many parts of the key group after those.
+    part: usize,
     /// What each key group had fired when it was restored, if not all the same.
     floors: Vec<i128>,
 }
@@ -30,7 +33,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// Everything due at `watermark` has fired.
     pub(super) fn at(watermark: Timestamp) -> Self {
-        Cursor { fired: due_at(watermark), group: 0, floors: Vec::new() }
+        Cursor { fired: due_at(watermark), group: 0, part: 0, floors: Vec::new() }
     }
 
     /// Every key group has fired what was due at its floor.
@@ -42,18 +45,18 @@ impl Cursor {
 
     /// Fires windows that are over, in the order of their ends, until there is none or enough was
     /// emitted. `starts` are those of the slices, `next` finds the end of the first window after
-    /// (a slice's start, what has fired), and `emit` the window with this end for one key group: it
-    /// tells how many results that were.
+    /// (a slice's start, what has fired), and `emit` the window with this end for one part of one
+    /// key group: it tells how many results that were, and how many parts the key group has.
     pub(super) fn fire(
         &mut self,
         grid: Grid,
         groups: usize,
         watermark: Timestamp,
-        starts: impl Iterator<Item = Timestamp>,
+        starts: &[Timestamp],
         next: impl Fn(Timestamp, i128) -> i128,
-        mut emit: impl FnMut(i128, usize) -> usize,
-    ) -> Firing {
-        let mut starts = starts.peekable();
+        mut emit: impl FnMut(i128, usize, usize) -> Result<(usize, usize)>,
+    ) -> Result<Firing> {
+        let mut starts = starts.iter().copied().peekable();
         let mut emitted = 0;
         loop {
             while starts.next_if(|start| grid.last_end(*start) <= self.fired).is_some() {}
@@ -63,16 +66,21 @@ impl Cursor {
                 if self.floors.iter().all(|floor| *floor <= self.fired) {
                     self.floors = Vec::new();
                 }
-                return Firing::Done;
+                return Ok(Firing::Done);
             };
             while self.group < groups {
                 if emitted >= RESULTS_PER_CALL {
-                    return Firing::More;
+                    return Ok(Firing::More);
                 }
+                let mut parts = 1;
                 if self.floors.get(self.group).is_none_or(|floor| *floor < end) {
-                    emitted += emit(end, self.group);
+                    let (results, of) = emit(end, self.group, self.part)?;
+                    (emitted, parts) = (emitted + results, of);
                 }
-                self.group += 1;
+                self.part += 1;
+                if self.part >= parts {
+                    (self.group, self.part) = (self.group + 1, 0);
+                }
             }
             (self.fired, self.group) = (end, 0);
         }

@@ -87,15 +87,16 @@ where
     fn advance(&mut self, ctx: &mut OperatorContext<'_, Self::Out>) -> Result<Firing> {
         let (grid, watermark) = (self.grid, ctx.watermark());
         let groups = ctx.state.range().len();
-        let windows = ctx.state.get(self.windows);
+        let windows = ctx.state.get_mut(self.windows);
+        let starts: Vec<_> = windows.starts().collect();
         let output = &mut *ctx.output;
         let next = |start, _fired| grid.last_end(start);
-        let emit = |end, group| {
+        let emit = |end, group, part| {
             let window = grid.window(end);
-            let table = windows.slice(window.start);
-            table.map_or(0, |table| emit_table(table, window, group, output))
+            let table = windows.existing(window.start);
+            table.map_or(Ok((0, 1)), |table| emit_table(table, window, (group, part), output))
         };
-        let firing = self.cursor.fire(grid, groups, watermark, windows.starts(), next, emit);
+        let firing = self.cursor.fire(grid, groups, watermark, &starts, next, emit)?;
         drop_fired(ctx.state.get_mut(self.windows), self.cursor.needed_from(grid));
         Ok(firing)
     }

@@ -82,7 +82,9 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
                 continue;
             }
             let table = slices.slice_mut(run.slice);
-            for ((key, item), hash) in items.iter().zip(&hashes[records]) {
+            let hashes = &hashes[records];
+            table.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
+            for ((key, item), hash) in items.iter().zip(hashes) {
                 table.or_insert_with(*hash, key, A::default)?.add(item);
             }
         }
@@ -92,19 +94,19 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
     fn advance(&mut self, ctx: &mut OperatorContext<'_, Self::Out>) -> Result<Firing> {
         let (grid, watermark) = (self.grid, ctx.watermark());
         let groups = ctx.state.range().len();
-        let slices = ctx.state.get(self.slices);
+        let slices = ctx.state.get_mut(self.slices);
+        let starts: Vec<_> = slices.starts().collect();
         let next =
             |start: Timestamp, fired: i128| grid.end_after(fired.max(start.as_millis().into()));
         let (merged, output) = (&mut self.merged, &mut *ctx.output);
-        let emit = |end, group| {
+        let emit = |end, group, part| {
             let window = grid.window(end);
             // No half-open range holds the slice that begins at the last moment of all.
-            let last = Grid::holds_last_moment(end).then_some(Timestamp::MAX);
-            let last = last.and_then(|start| slices.slice(start));
-            let tables = slices.between(window.start, window.end).chain(last);
-            emit_group::<K, T, A>(tables, window, group, merged, output)
+            let last = Grid::holds_last_moment(end);
+            let mut tables = slices.between(window.start, window.end, last);
+            emit_part::<K, T, A>(&mut tables, window, (group, part), merged, output)
         };
-        let firing = self.cursor.fire(grid, groups, watermark, slices.starts(), next, emit);
+        let firing = self.cursor.fire(grid, groups, watermark, &starts, next, emit)?;
         drop_fired(ctx.state.get_mut(self.slices), self.cursor.needed_from(grid));
         Ok(firing)
     }
@@ -115,41 +117,47 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
     }
 }
 
-/// Emits the results of one window for the keys of one key group; returns how many.
-fn emit_group<'a, K: Key, T, A: Aggregate<T>>(
-    mut tables: impl Iterator<Item = &'a Table<K, A>>,
+/// Emits the results of one window for the keys of one part of a key group; returns how many, and
+/// how many parts the key group has.
+fn emit_part<K: Key, T, A: Aggregate<T>>(
+    tables: &mut [&mut Table<K, A>],
     window: Window,
-    group: usize,
+    (group, part): (usize, usize),
     merged: &mut HashTable<Merged<K, A>>,
     output: &mut Output<Windowed<K, A>>,
-) -> usize {
-    let (first, second) = (tables.next(), tables.next());
-    if let (Some(only), None) = (first, second) {
-        return emit_table(only, window, group, output);
+) -> Result<(usize, usize)> {
+    if let [only] = tables {
+        return emit_table(only, window, (group, part), output);
     }
-    for table in first.into_iter().chain(second).chain(tables) {
-        for (hash, key, value) in table.iter_group(group) {
+    let parts = tables.iter().map(|table| table.parts(group)).max().unwrap_or(1);
+    for table in tables {
+        table.walk_part(group, (part, parts), |hash, key, value| {
             match merged.entry(hash.0, |held| held.key == *key, |held| held.hash.0) {
                 Entry::Occupied(held) => held.into_mut().value.merge(value.clone()),
                 Entry::Vacant(free) => {
                     free.insert(Merged { hash, key: key.clone(), value: value.clone() });
                 }
             }
-        }
+        })?;
     }
     let results = merged.drain().map(|Merged { key, value, .. }| emit(output, key, window, value));
-    results.count()
+    Ok((results.count(), parts))
 }
 
-/// Emits a window that is one table, for the keys of one key group; returns how many.
+/// Emits a window that is one table, for the keys of one part of a key group; returns how many, and
+/// how many parts the key group has.
 pub(super) fn emit_table<K: Key, V: Data>(
-    table: &Table<K, V>,
+    table: &mut Table<K, V>,
     window: Window,
-    group: usize,
+    (group, part): (usize, usize),
     output: &mut Output<Windowed<K, V>>,
-) -> usize {
-    let pairs = table.iter_group(group);
-    pairs.map(|(_, key, value)| emit(output, key.clone(), window, value.clone())).count()
+) -> Result<(usize, usize)> {
+    let (parts, mut results) = (table.parts(group), 0);
+    table.walk_part(group, (part, parts), |_, key, value| {
+        results += 1;
+        emit(output, key.clone(), window, value.clone());
+    })?;
+    Ok((results, parts))
 }
 
 /// Drops the slices before `needed_from`; asks first, because that happens at every watermark.

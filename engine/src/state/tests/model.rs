@@ -1,14 +1,18 @@
 //! A store with one state of each kind, and the plain maps that say what it must hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::data::Rmp;
+use crate::graph::Uid;
 use crate::key::{self, KeyGroupRange, KeyHash};
+use crate::state::ResidentMemory;
 use crate::state::cut::Budget;
 use crate::state::{
     Declare, Keyed, ListState, MapState, Scope, SliceTable, Slot, StateStore, Table,
 };
+use crate::testing::MemorySpillDoor;
 use crate::time::Timestamp;
 use crate::timer::Timers;
 
@@ -120,6 +124,15 @@ impl Subtask {
         Subtask { store: declare.finish().0, values, lists, maps, slices, timers }
     }
 
+    /// With a spill tier in memory.
+    pub(super) fn spilling(range: KeyGroupRange, tracked: bool) -> Self {
+        let mut subtask = Subtask::new(range, tracked);
+        let door = Arc::new(MemorySpillDoor);
+        let memory = Arc::new(ResidentMemory::new(usize::MAX));
+        subtask.store.limit(memory, Some(door), (&Uid::new("test"), 0));
+        subtask
+    }
+
     pub(super) fn change(&mut self, change: &Change) {
         let owns = |key: &u16| hash_of(*key);
         match change {
@@ -202,8 +215,18 @@ impl Subtask {
             plain.maps.extend((!map.is_empty()).then_some((key, map)));
         }
         for slice in 0..=u8::MAX {
-            let Some(table) = self.store.get(self.slices).slice(moment(slice)) else { continue };
-            let held: BTreeMap<u16, u64> = table.iter().map(|(_, k, v)| (*k, *v)).collect();
+            let slices = self.store.get_mut(self.slices);
+            let Some(table) = slices.existing(moment(slice)) else { continue };
+            let mut held = BTreeMap::new();
+            for group in 0..table.group_count() {
+                let parts = table.parts(group) * 2;
+                for part in 0..parts {
+                    let see = |_, key: &u16, value: &u64| {
+                        assert!(held.insert(*key, *value).is_none(), "seen twice");
+                    };
+                    table.walk_part(group, (part, parts), see).expect("reads");
+                }
+            }
             plain.slices.extend((!held.is_empty()).then_some((slice, held)));
         }
         plain

@@ -95,3 +95,29 @@ fn many_timers_of_one_key_share_a_segment() {
     assert_eq!(fired.len(), 3 * 256);
     assert!(fired.is_sorted(), "by moment, then by key");
 }
+
+#[test]
+fn what_is_spilled_is_part_of_a_full_snapshot_and_comes_back() {
+    const KEYS: u16 = 24;
+    for tracked in [true, false] {
+        let mut subtask = Subtask::spilling(KeyGroupRange::all(GROUPS), tracked);
+        for key in 0..KEYS {
+            subtask.change(&Change::Set(key, 1));
+            subtask.change(&Change::SetList(key, (0..u64::from(key) * 700).collect()));
+            for pair in 0..=u8::MAX {
+                subtask.change(&Change::PutPair(key, pair, u64::from(pair)));
+            }
+            subtask.change(&Change::AddToSlice(2, key, 5));
+        }
+        let wanted = subtask.plain(KEYS);
+        for state in 0..4 {
+            subtask.store.evict(state, usize::MAX);
+        }
+        subtask.change(&Change::Look(3));
+        let stored = subtask.snapshot(SnapshotMode::Full, 100, |_| {});
+        let mut restored = super::pointed::subtask();
+        restored.restore(&stored);
+        assert_eq!(restored.plain(KEYS), wanted, "tracked {tracked}: restored");
+        assert_eq!(subtask.plain(KEYS), wanted, "tracked {tracked}: fetched again");
+    }
+}

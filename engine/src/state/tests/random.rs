@@ -13,6 +13,8 @@ enum Event {
     Change(Change),
     /// A barrier: full or delta, entries a step, and what changes between the steps.
     Snapshot(bool, usize, Vec<Vec<Change>>),
+    /// Memory presses on state number such: this many entries.
+    Evict(usize, usize),
     /// Back to the last whole snapshot, at this many subtasks.
     Crash(u32),
 }
@@ -47,6 +49,7 @@ fn event() -> impl Strategy<Value = Event> {
         20 => change().prop_map(Event::Change),
         3 => (prop::bool::weighted(0.2), 1..20_usize, between)
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
+        3 => (0..4_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
         1 => (1..=4_u32).prop_map(Event::Crash),
     ]
 }
@@ -63,7 +66,7 @@ struct World {
 impl World {
     fn subtasks(parallelism: u32) -> Vec<Subtask> {
         let range = |i| KeyGroupRange::of_subtask(i, parallelism, GROUPS);
-        (0..parallelism).map(|i| Subtask::new(range(i), true)).collect()
+        (0..parallelism).map(|i| Subtask::spilling(range(i), true)).collect()
     }
 
     fn change(&mut self, change: &Change) {
@@ -84,6 +87,7 @@ impl World {
         for subtask in &mut self.subtasks {
             let mut rounds = between.iter();
             let mut round = |subtask: &mut Subtask| {
+                subtask.store.evict(step % 4, step);
                 for change in rounds.next().into_iter().flatten() {
                     change_all(std::slice::from_mut(subtask), change);
                 }
@@ -161,6 +165,9 @@ proptest! {
         for event in events {
             match event {
                 Event::Change(change) => world.change(&change),
+                Event::Evict(state, entries) => {
+                    world.subtasks.iter_mut().for_each(|s| s.store.evict(state, entries));
+                }
                 Event::Snapshot(full, step, between) => world.snapshot(full, step, between),
                 Event::Crash(parallelism) => world.crash(parallelism),
             }

@@ -1,0 +1,338 @@
+//! Between a table and its [`Cold`] part: evicting by CLOCK, fetching again, walking both.
+//!
+//! 1. [`Table::evict`] goes round the segments. What was not used since the last round is written,
+//!    for the snapshots that still want it and then to the spill, and leaves memory.
+//! 2. [`Table::fetch`] brings an entry back when it is asked for; [`Table::prefetch`] all of a batch
+//!    with one read.
+//! 3. [`Table::walk_group`] shows every entry, without bringing any back.
+
+use super::cold::{Cold, PAGE_ROWS, full_key};
+use super::cut::Budget;
+use super::entry::{Entry, Op};
+use super::layout::Rows;
+use super::log::RowSink;
+use super::segment::{Dirty, ENTRIES_MAX, Mark, Pending, Segment, Slot, sub_group};
+use super::table::{Table, write, write_before};
+use crate::data::Key;
+use crate::key::{self, KeyHash};
+use crate::operator::Result;
+
+/// Bytes of evicted rows that are written at once.
+const EVICT_BYTES: usize = 256 << 10;
+
+impl<K: Key, V: Send + 'static> Table<K, V> {
+    /// Moves entries that were not used lately out of memory, until about `entries` have gone;
+    /// returns how many. None while a full snapshot is being written.
+    pub(super) fn evict(&mut self, entries: usize) -> Result<usize> {
+        if self.writing_all || self.len == 0 {
+            return Ok(0);
+        }
+        if self.cold.is_none() {
+            let Some(open) = &self.open_spill else { return Ok(0) };
+            self.cold = Some(Box::new(Cold::new(open()?)));
+        }
+        let mut evicted = 0;
+        // Twice round: the first time everything may have been used.
+        for _ in 0..2 * self.segments.len() {
+            if evicted >= entries {
+                break;
+            }
+            self.hand = (self.hand + 1) % self.segments.len();
+            evicted += self.evict_from(self.hand)?;
+        }
+        self.cold_mut().flush()?;
+        Ok(evicted)
+    }
+
+    fn cold_mut(&mut self) -> &mut Cold {
+        self.cold.as_deref_mut().expect("was opened when the first entry was evicted")
+    }
+
+    fn evict_from(&mut self, at: usize) -> Result<usize> {
+        let Table { segments, logs, layout, dirty, cold, len, .. } = self;
+        let Some(cold) = cold else { return Ok(0) };
+        let Segment { slots, then, group, .. } = &mut segments[at];
+        let logs = &mut logs[usize::from(*group)];
+        let mut failed = None;
+        let leaves = |slot: &mut Slot<K, V>| !slot.mark.take_touched();
+        let mut evicted = 0;
+        for mut slot in slots.extract_if(leaves) {
+            evicted += 1;
+            let mut out = || -> Result<()> {
+                write_before(&mut slot, then, &mut **layout, &mut logs.then, *dirty)?;
+                if *dirty != Dirty::No && slot.mark.is(*dirty) {
+                    write(&mut slot, Rows::Changed, &mut **layout, &mut logs.now.early())?;
+                }
+                if slot.mark.is_spilled() {
+                    return Ok(());
+                }
+                if layout.has_parts() && cold.may_hold(slot.hash) {
+                    let mut prefix = Vec::new();
+                    full_key(*group, layout.namespace(), &mut prefix);
+                    key::encode(&slot.key, &mut prefix)?;
+                    cold.flush()?;
+                    cold.forget(&prefix, true)?;
+                }
+                let mut sink = cold.sink(*group, slot.hash);
+                layout.write(&slot.key, &mut slot.value, Rows::All, &mut sink)?;
+                drop(sink);
+                if cold.waiting() >= EVICT_BYTES { cold.flush() } else { Ok(()) }
+            };
+            if let Err(error) = out() {
+                failed = Some(error);
+                break;
+            }
+        }
+        *len -= evicted;
+        cold.entries += evicted;
+        if slots.len() < slots.capacity() / 4 {
+            slots.shrink_to(slots.len() * 2, |slot| slot.hash.0);
+        }
+        match failed {
+            Some(error) => Err(error.context("evicting an entry")),
+            None => Ok(evicted),
+        }
+    }
+
+    /// Brings an entry back into memory, if it is spilled.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fetch(&mut self, hash: KeyHash, key: &K) -> Result<()> {
+        let at = self.segment_of(hash);
+        let resident = self.segments[at].slots.find(hash.0, |slot| slot.key == *key).is_some();
+        if resident || !self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
+            return Ok(());
+        }
+        let full = self.full_key_of(hash, key)?;
+        let parts = self.layout.has_parts();
+        let cold = self.cold_mut();
+        let rows = if parts {
+            cold.read_all(&full)?
+        } else {
+            let value = cold.read(&[&full])?.pop().flatten();
+            value.map(|value| (full.clone(), value)).into_iter().collect()
+        };
+        let mut value = None;
+        for (row, bytes) in &rows {
+            let rest = &row[full.len()..];
+            let made = self.layout.absorb(value.as_mut(), rest, bytes)?;
+            value = made.or(value);
+        }
+        match value {
+            Some(value) => self.bring(hash, key.clone(), value),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings back what is spilled of the keys of a batch, with one read.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn prefetch<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) -> Result<()> {
+        if self.cold.is_none() || self.layout.has_parts() {
+            return Ok(());
+        }
+        let mut missed: Vec<(KeyHash, &K, Vec<u8>)> = Vec::new();
+        for (hash, key) in keys {
+            let segment = &self.segments[self.segment_of(hash)];
+            let here = segment.slots.find(hash.0, |slot| slot.key == *key).is_some();
+            if !here && self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
+                missed.push((hash, key, self.full_key_of(hash, key)?));
+            }
+        }
+        missed.sort_unstable_by(|a, b| a.2.cmp(&b.2));
+        missed.dedup_by(|a, b| a.2 == b.2);
+        let full: Vec<&[u8]> = missed.iter().map(|(_, _, full)| full.as_slice()).collect();
+        let rows = self.cold_mut().read(&full)?;
+        for ((hash, key, _), bytes) in missed.iter().zip(rows) {
+            if let Some(bytes) = bytes
+                && let Some(value) = self.layout.absorb(None, &[], &bytes)?
+            {
+                self.bring(*hash, (*key).clone(), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {
+        let mut full = Vec::new();
+        full_key(self.range().position(hash) as u16, self.layout.namespace(), &mut full);
+        key::encode(key, &mut full)?;
+        Ok(full)
+    }
+
+    fn bring(&mut self, hash: KeyHash, key: K, value: V) -> Result<()> {
+        let mut mark = Mark::WRITTEN;
+        mark.touch();
+        // Where changes leave no mark, nothing could tell later that the spilled row is old.
+        if self.dirty != Dirty::No {
+            mark.set_spilled();
+        }
+        let cold = self.cold_mut();
+        cold.entries = cold.entries.saturating_sub(1);
+        let mut slot = Slot { hash, key, value, mark };
+        if self.writing_all {
+            // It is as it was at the barrier, and its segment may have been written without it.
+            let position = self.range().position(hash);
+            let log = &mut self.logs[position].then;
+            write(&mut slot, Rows::All, &mut *self.layout, log)?;
+        }
+        self.place(self.segment_of(hash), slot);
+        Ok(())
+    }
+
+    /// An entry was removed: nothing of it may be left in the spill.
+    pub(super) fn forget_spilled(&mut self, hash: KeyHash, key: &K) -> Result<()> {
+        if !self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
+            return Ok(());
+        }
+        let (full, parts) = (self.full_key_of(hash, key)?, self.layout.has_parts());
+        self.cold_mut().forget(&full, parts)
+    }
+
+    /// How many parts the entries of a key group, by its position, are best walked in.
+    #[must_use]
+    pub fn parts(&self, position: usize) -> usize {
+        if self.cold.is_some() { 1 } else { self.places(position) }
+    }
+
+    /// The entries of one of `parts` parts (a power of two, at least [`Table::parts`]) of a key
+    /// group, those in memory first. Brings none back into memory.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn walk_part(
+        &mut self,
+        position: usize,
+        (part, parts): (usize, usize),
+        mut see: impl FnMut(KeyHash, &K, &V),
+    ) -> Result<()> {
+        let of_part = |hash: KeyHash| sub_group(hash) as usize & (parts - 1) == part;
+        for segment in self.segments_of(position, (part, parts)) {
+            for slot in segment.slots.iter().filter(|slot| of_part(slot.hash)) {
+                see(slot.hash, &slot.key, &slot.value);
+            }
+        }
+        let mut see = |hash, key: &K, value: &V| {
+            if of_part(hash) {
+                see(hash, key, value);
+            }
+        };
+        let mut after: Option<Vec<u8>> = None;
+        while let Some(page) = self.cold_page(position, after.as_deref())? {
+            let mut open: Option<(KeyHash, K, V)> = None;
+            for (full, bytes) in &page.rows {
+                let row = self.row_of(full)?;
+                if self.is_here(row.hash, &row.key) {
+                    continue;
+                }
+                let same = open.as_ref().is_some_and(|(_, key, _)| *key == row.key);
+                if let Some((hash, key, value)) = open.take_if(|_| !same) {
+                    see(hash, &key, &value);
+                }
+                let held = open.as_mut().map(|(_, _, value)| value);
+                if let Some(value) = self.layout.absorb(held, row.rest, bytes)? {
+                    open = Some((row.hash, row.key, value));
+                }
+            }
+            if let Some((hash, key, value)) = open {
+                see(hash, &key, &value);
+            }
+            if page.last {
+                break;
+            }
+            after = page.rows.into_iter().next_back().map(|(key, _)| key);
+        }
+        Ok(())
+    }
+
+    fn is_here(&self, hash: KeyHash, key: &K) -> bool {
+        let slots = &self.segments[self.segment_of(hash)].slots;
+        slots.find(hash.0, |slot| slot.key == *key).is_some()
+    }
+
+    fn row_of<'a>(&self, full: &'a [u8]) -> Result<super::RowKey<'a, K>> {
+        let (namespace, key) = full[2..].split_at(self.layout.namespace().len());
+        self.layout.row_key(&Entry { op: Op::Put, namespace, key, value: &[] })
+    }
+
+    /// The next spilled rows of a key group; whole entries only.
+    fn cold_page(&mut self, position: usize, after: Option<&[u8]>) -> Result<Option<ColdPage>> {
+        let parts = self.layout.has_parts();
+        let namespace = self.layout.namespace().len();
+        let Some(cold) = &mut self.cold else { return Ok(None) };
+        let mut rows = cold.page(position as u16, after)?;
+        let mut last = rows.len() < PAGE_ROWS;
+        if parts && !last {
+            // Up to the last entry that may go on in the next page, or all of one that is longer.
+            let end = rows.last().map(|(full, _)| full.clone()).unwrap_or_default();
+            let open = super::RowKey::<K>::of(&end[2 + namespace..])?.rest.len();
+            let open = &end[..end.len() - open];
+            let whole = rows.iter().take_while(|(full, _)| !full.starts_with(open)).count();
+            rows.truncate(whole);
+            if whole == 0 {
+                rows = cold.read_all(open)?;
+            }
+            last = false;
+        }
+        Ok(Some(ColdPage { rows, last }))
+    }
+
+    /// For a full snapshot: writes spilled rows of entries that are not in memory, as they are.
+    pub(super) fn write_spilled(&mut self, budget: &mut Budget) -> Result<bool> {
+        while let Some((position, after)) = self.writing_spilled.take() {
+            if position >= self.range().len() {
+                return Ok(true);
+            }
+            let Some(page) = self.cold_page(position, after.as_deref())? else { return Ok(true) };
+            for (full, value) in &page.rows {
+                let row = self.row_of(full)?;
+                if !self.is_here(row.hash, &row.key) {
+                    let (namespace, key) = full[2..].split_at(self.layout.namespace().len());
+                    self.logs[position].then.put(namespace, key, value)?;
+                }
+            }
+            budget.spend(page.rows.len().max(1));
+            self.writing_spilled = if page.last {
+                Some((position + 1, None))
+            } else {
+                Some((position, page.rows.into_iter().next_back().map(|(key, _)| key)))
+            };
+            if budget.is_spent() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// About how many bytes of memory the table takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let own = |segment: &Segment<K, V>| {
+            let pending = match &segment.then {
+                Pending::Changed(listed) => listed.hashes.capacity(),
+                Pending::Nothing | Pending::All => 0,
+            };
+            segment.slots.allocation_size() + 8 * (segment.now.hashes.capacity() + pending)
+        };
+        let tables: usize = self.segments.iter().map(own).sum();
+        let headers = self.segments.capacity() * size_of::<Segment<K, V>>();
+        let heap = if std::mem::needs_drop::<V>() || std::mem::needs_drop::<K>() {
+            self.len_here() * self.heap_per_entry()
+        } else {
+            0
+        };
+        let cold = self.cold.as_ref().map_or(0, |cold| cold.bytes());
+        tables + headers + heap + self.log_bytes() + cold
+    }
+
+    /// How many entries of `bytes` to evict are about as many.
+    pub(super) fn entries_of(&self, bytes: usize) -> usize {
+        let each = size_of::<Slot<K, V>>() + self.heap_per_entry();
+        (bytes / each.max(1)).max(ENTRIES_MAX)
+    }
+}
+
+struct ColdPage {
+    rows: super::cold::Page,
+    last: bool,
+}

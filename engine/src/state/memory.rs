@@ -1,0 +1,69 @@
+//! [`ResidentMemory`]: how much the resident tier of a process may take, shared by all its stores.
+//!
+//! Every [`super::StateStore`] says what it takes and asks what it must give back, between two
+//! batches. Invariant: a store gives back in proportion to what it takes, so that one that grows
+//! does not push out the others' whole state.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A budget of bytes, and what is taken of it.
+#[derive(Debug)]
+pub struct ResidentMemory {
+    bytes_max: usize,
+    taken: AtomicUsize,
+}
+
+/// Gives back one part in this many more than must be, so that not every batch evicts.
+const SPARE: usize = 16;
+
+impl ResidentMemory {
+    /// Of `bytes_max` bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        ResidentMemory { bytes_max, taken: AtomicUsize::new(0) }
+    }
+
+    /// A store took `before` bytes and takes `now`: how many of them it should give back.
+    pub(super) fn report(&self, before: usize, now: usize) -> usize {
+        let others = self.taken.load(Ordering::Relaxed).saturating_sub(before);
+        let taken = others + now;
+        if now >= before {
+            self.taken.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.taken.fetch_sub(before - now, Ordering::Relaxed);
+        }
+        if taken <= self.bytes_max {
+            return 0;
+        }
+        let over = (taken - self.bytes_max) as u128 * now as u128 / taken.max(1) as u128;
+        over as usize + now / SPARE
+    }
+
+    /// Bytes taken by all stores together.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Bytes there are.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_more_gives_back_more() {
+        let memory = ResidentMemory::new(1000);
+        assert_eq!(memory.report(0, 600), 0);
+        assert_eq!(memory.report(0, 300), 0);
+        assert_eq!(memory.report(600, 900), 150 + 56, "200 too many, three quarters its own");
+        assert_eq!(memory.taken(), 1200);
+        assert_eq!(memory.report(900, 690), 0);
+        assert_eq!(memory.taken(), 990);
+    }
+}
