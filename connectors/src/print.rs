@@ -1,16 +1,17 @@
 //! Prints records to standard output, one JSON line each: to see what a job does.
 //!
 //! At least once: lines appear at once, and again after a restart. Lines of one batch stay
-//! together. Called by the sink task through `engine::sink`; the writing happens on a thread of its
+//! together, and above what the run shows of itself on the same terminal. Called by the sink task through `engine::sink`; the writing happens on a thread of its
 //! own.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
 use riverrun_engine::Result;
 use riverrun_engine::checkpoint::CheckpointId;
+use riverrun_engine::console;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
@@ -68,8 +69,16 @@ impl<T: Data> SinkWriter<T> for PrintWriter {
     async fn write(&mut self, batch: Batch<T>) -> Result<()> {
         let text = self.print.text(&batch.items)?;
         let written = self.ctx.blocking(move || {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&text).and_then(|()| stdout.flush())?;
+            let mut write = || {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(&text).and_then(|()| stdout.flush())
+            };
+            // Elsewhere than on the terminal the lines meet nothing.
+            if io::stdout().is_terminal() {
+                console::around(&mut write)?
+            } else {
+                write()?
+            }
             Ok(())
         });
         written.await.context("RR0506: cannot print to standard output")

@@ -10,6 +10,7 @@ pub mod bad;
 pub mod checkpoint;
 pub mod clock;
 pub mod compat;
+pub mod console;
 pub mod context;
 pub mod data;
 pub mod element;

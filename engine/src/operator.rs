@@ -63,6 +63,11 @@ pub trait Operator: Send + 'static {
         watermark
     }
 
+    /// Whether the watermark passed on is the operator's own, and may be ahead of the one taken.
+    fn has_clock(&self) -> bool {
+        false
+    }
+
     /// The wall clock has reached a moment asked for by [`Operator::next_processing_time`].
     ///
     /// # Errors

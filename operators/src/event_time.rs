@@ -125,6 +125,10 @@ impl<T: Data, F: Fn(&T) -> Timestamp + Send + Sync + 'static> Operator for Event
         if watermark == Timestamp::MAX { watermark } else { self.emitted }
     }
 
+    fn has_clock(&self) -> bool {
+        true
+    }
+
     fn restored(&mut self, state: &mut StateStore, _time: &RestoredTime) -> Result<()> {
         let own = self.own(state.range())?;
         let clocks = state.get_mut(self.clocks);

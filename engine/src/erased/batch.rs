@@ -10,6 +10,8 @@ use crate::operator::Result;
 trait ErasedBatch: Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn len(&self) -> usize;
+    /// The lengths of the columns: items, timestamps, hashes.
+    fn columns(&self) -> [usize; 3];
     fn origins(&self) -> &Origins;
     fn clone_boxed(&self) -> Box<dyn ErasedBatch>;
     /// Deals the records out to `targets`, each non-empty part with its target.
@@ -34,6 +36,9 @@ impl<T: Data> ErasedBatch for Batch<T> {
     }
     fn len(&self) -> usize {
         self.items.len()
+    }
+    fn columns(&self) -> [usize; 3] {
+        [self.items.len(), self.timestamps.len(), self.hashes.len()]
     }
     fn origins(&self) -> &Origins {
         &self.origins
@@ -84,6 +89,13 @@ impl AnyBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether every record has a timestamp, and all or none a hash.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let [items, timestamps, hashes] = self.0.columns();
+        timestamps == items && (hashes == items || hashes == 0)
     }
 
     /// Where the records came from.

@@ -32,6 +32,9 @@ pub trait ErasedOperator: Send {
     /// The watermark to pass on.
     fn watermark_out(&self) -> Timestamp;
 
+    /// Whether that is the operator's own, and may be ahead of the one advanced to.
+    fn has_clock(&self) -> bool;
+
     /// The wall clock moved; again while [`Firing::More`].
     ///
     /// # Errors
@@ -151,6 +154,10 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
 
     fn watermark_out(&self) -> Timestamp {
         self.operator.watermark_out(self.watermark)
+    }
+
+    fn has_clock(&self) -> bool {
+        self.operator.has_clock()
     }
 
     fn processing_time(&mut self, env: &OperatorEnv) -> Result<Firing> {

@@ -15,6 +15,8 @@ use crate::operator::{Firing, Result};
 use crate::output::{Port, SideOutput};
 use crate::time::Timestamp;
 
+use super::contract::checked;
+
 /// One operator, all key groups, no threads.
 pub struct OperatorHarness {
     operator: Box<dyn ErasedOperator>,
@@ -43,7 +45,7 @@ impl OperatorHarness {
         let clock = ManualClock::default();
         let metrics = Arc::new(OperatorMetrics::default());
         let env = OperatorEnv { metrics, clock: Arc::new(clock.clone()) };
-        let operator = open(KeyGroupRange::all(KEY_GROUPS), true).operator;
+        let operator = checked("operator", open(KeyGroupRange::all(KEY_GROUPS), true).operator);
         OperatorHarness { operator, env, clock, emitted: Vec::new() }
     }
 
@@ -95,13 +97,13 @@ impl OperatorHarness {
     /// The operator's own.
     pub fn processing_time(&mut self, now: Timestamp) -> Result<()> {
         self.clock.set(now);
-        while self.operator.next_processing_time().is_some_and(|at| at <= now) {
-            let firing = self.operator.processing_time(&self.env)?;
-            self.emitted.extend(self.operator.take_output());
-            if firing == Firing::Done {
-                break;
-            }
+        if self.operator.next_processing_time().is_none_or(|at| at > now) {
+            return Ok(());
         }
+        while self.operator.processing_time(&self.env)? == Firing::More {
+            self.emitted.extend(self.operator.take_output());
+        }
+        self.emitted.extend(self.operator.take_output());
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `checkpoint ls`, `inspect` and `verify`: what lies in the store, without a run.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind};
 use serde::Serialize;
@@ -60,8 +61,14 @@ pub(super) fn checkpoint(context: &Context<'_>, order: &CheckpointOrder) -> Resu
 }
 
 async fn list(path: &str) -> Result<Vec<Row>, CliError> {
-    let store = CheckpointStore::open_existing(path)?;
     let mut rows = Vec::new();
+    let store = match CheckpointStore::open_existing(path) {
+        // The first run makes it.
+        Err(StoreError::Open { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Ok(rows);
+        }
+        store => store?,
+    };
     for id in store.list().await? {
         rows.push(row(id, store.read_manifest(id).await));
     }

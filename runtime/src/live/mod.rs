@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use riverrun_engine::clock::{Clock as _, SystemClock};
+use riverrun_engine::console;
 
 pub use facts::{Facts, OperatorFacts, Rates, rates};
 pub(crate) use render::aligned;
@@ -54,6 +55,9 @@ impl Live {
     /// Begins to show `status`.
     #[must_use]
     pub fn start(status: Arc<JobStatus>, display: Display) -> Self {
+        if let Display::Block(screen) = &display {
+            console::show(Some(Arc::new(screen.clone())));
+        }
         let (over, ended) = sync_channel(1);
         let thread = doors::spawn_thread("live", move || {
             let mut shown = Shown::new(status, display);
@@ -73,6 +77,8 @@ impl Live {
         // Without a receiver it has ended by itself.
         self.over.send(()).ok();
         drop(self.thread.join());
+        // The block stays where it is: what comes now, comes below.
+        console::show(None);
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Screen`]: a terminal whose last lines are one block, redrawn in place. Log lines go above it.
 //!
-//! Shared by the block's thread and whoever logs. Invariant: between two calls the cursor stands at
+//! Shared by the block's thread, whoever logs, and sinks that print to the same terminal (through
+//! `riverrun_engine::console`). Invariant: between two calls the cursor stands at
 //! the beginning of the line below the block.
 
 use std::fmt;
@@ -10,11 +11,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossterm::cursor::{MoveToColumn, MoveUp};
 use crossterm::queue;
 use crossterm::terminal::{Clear, ClearType};
+use riverrun_engine::console::Console;
 use tracing_subscriber::fmt::MakeWriter;
 
 struct Inner {
     out: Box<dyn Write + Send>,
     block: String,
+}
+
+impl Inner {
+    /// What takes the block away.
+    fn clear(&self, frame: &mut Vec<u8>) -> io::Result<()> {
+        let lines = self.block.matches('\n').count();
+        if let Some(up) = u16::try_from(lines).ok().filter(|up| *up > 0) {
+            queue!(frame, MoveUp(up), MoveToColumn(0), Clear(ClearType::FromCursorDown))?;
+        }
+        Ok(())
+    }
 }
 
 /// A terminal with a block at its end.
@@ -51,10 +64,7 @@ impl Screen {
     fn change(&self, write: impl FnOnce(&mut Vec<u8>), block: Option<&str>) -> io::Result<()> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut frame = Vec::new();
-        let lines = inner.block.matches('\n').count();
-        if let Some(up) = u16::try_from(lines).ok().filter(|up| *up > 0) {
-            queue!(frame, MoveUp(up), MoveToColumn(0), Clear(ClearType::FromCursorDown))?;
-        }
+        inner.clear(&mut frame)?;
         write(&mut frame);
         if let Some(block) = block {
             block.clone_into(&mut inner.block);
@@ -62,6 +72,21 @@ impl Screen {
         frame.extend_from_slice(inner.block.as_bytes());
         inner.out.write_all(&frame)?;
         inner.out.flush()
+    }
+}
+
+impl Console for Screen {
+    fn around(&self, write: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut frame = Vec::new();
+        inner.clear(&mut frame)?;
+        inner.out.write_all(&frame)?;
+        inner.out.flush()?;
+        let written = write();
+        let Inner { out, block } = &mut *inner;
+        out.write_all(block.as_bytes())?;
+        out.flush()?;
+        written
     }
 }
 
@@ -103,6 +128,20 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_is_printed_stands_above_the_block() {
+        let shown = Shown::default();
+        let (screen, mut terminal) = (Screen::on(Box::new(shown.clone())), shown.clone());
+        screen.draw("a\nb\n").expect("draws");
+        screen.around(&mut || terminal.write_all(b"record\n")).expect("prints");
+        let error = screen.around(&mut || Err(io::ErrorKind::BrokenPipe.into()));
+        error.expect_err("the error of the writing");
+        screen.draw("c\n").expect("draws");
+        let text = String::from_utf8(shown.0.lock().expect("lives").clone()).expect("text");
+        let up = "\u{1b}[2A\u{1b}[1G\u{1b}[J";
+        assert_eq!(text, format!("a\nb\n{up}record\na\nb\n{up}a\nb\n{up}c\n"));
     }
 
     #[test]

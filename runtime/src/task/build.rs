@@ -11,6 +11,7 @@ use riverrun_engine::erased::{ErasedSource, OperatorEnv};
 use riverrun_engine::graph::{Graph, Node, NodeKind};
 use riverrun_engine::key::KeyGroupRange;
 use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::testing::checked;
 use riverrun_engine::time::Timestamp;
 use tokio::sync::mpsc;
 
@@ -172,7 +173,7 @@ impl SubtaskSpec {
         let none = Origins::default();
         let time = self.time(node, shared);
         let operator = guard.call("opening", &none, || {
-            let mut operator = open(range, shared.tracked).operator;
+            let mut operator = checked(&node.uid.0, open(range, shared.tracked).operator);
             shared.restore.apply(&node.uid, range, operator.as_mut())?;
             operator.restored(&time)?;
             Ok(operator)

@@ -48,7 +48,7 @@ fn exit_codes() {
     ] {
         assert_eq!(job(spend, path, line), exit, "{line}");
     }
-    assert_eq!(job(spend, &nowhere, "checkpoint ls"), Exit::Checkpoint);
+    assert_eq!(job(spend, &nowhere, "checkpoint ls"), Exit::Done);
     assert_eq!(job(Graph::default, path, "check"), Exit::Graph);
     assert_eq!(job(Graph::default, path, "run"), Exit::Graph);
     assert_eq!(job(Graph::default, path, "graph --dot"), Exit::Done);
