@@ -1,6 +1,7 @@
 //! Where an attempt begins: the checkpoint's state and offsets, laid onto this job's graph.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
 
 use riverrun_engine::checkpoint::SplitSnapshot;
 use riverrun_engine::compat::{CompatError, RestorePlan, plan_restore};
@@ -13,9 +14,13 @@ use riverrun_engine::time::Timestamp;
 
 use crate::checkpoint::RestoredState;
 use crate::checkpoint::restore::migrations_for;
+use crate::doors;
 
 /// The name under which `--drop-state UID/#splits` gives up a source's offsets.
 pub const SPLITS: &str = "#splits";
+
+/// Sections read and not yet applied, of each subtask that is being built.
+const SECTIONS_AHEAD: usize = 4;
 
 type AssignedSplit = (ErasedSplit, Option<SplitSnapshot>);
 
@@ -130,9 +135,27 @@ impl Restore {
         for (name, shape) in migrations_for(plan, uid) {
             operator.read_as(name, shape);
         }
-        for (name, section) in state.sections_for(plan, uid, range) {
-            operator.restore(name, section)?;
+        let mut sections = state.sections_for(plan, uid, range);
+        if sections.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (send, read) = mpsc::sync_channel(SECTIONS_AHEAD);
+        // Reading waits for storage, and this thread's runtime has no I/O: another thread reads.
+        let reader = doors::spawn_thread("restore", move || {
+            doors::wait_for(async {
+                // Ends too when nobody takes what it reads.
+                while let Some(next) = sections.next().await.transpose() {
+                    let failed = next.is_err();
+                    if send.send(next).is_err() || failed {
+                        break;
+                    }
+                }
+            });
+        });
+        for next in read {
+            let (name, section) = next?;
+            operator.restore(&name, &section)?;
+        }
+        reader.join().map_err(|_| anyhow::anyhow!("the thread that read the state has panicked"))
     }
 }

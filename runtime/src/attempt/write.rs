@@ -131,6 +131,7 @@ impl Writer {
             operators,
             sources,
             prepared,
+            runs: Vec::new(),
             segments,
         };
         self.store.write_manifest(&manifest).await?;

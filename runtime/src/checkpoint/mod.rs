@@ -5,7 +5,9 @@
 //!
 //! ```text
 //! checkpoints/<20 digits>.manifest              the list that makes a checkpoint whole
-//! segments/<20 digits>-<attempt>.seg            the state that was written behind one barrier
+//! segments/<20 digits>-<attempt>.seg            what changed before one barrier
+//! segments/<20 digits>-<attempt>.<n>.seg        several of them, squashed
+//! runs/<20 digits>-<attempt>.<n>.run            the state of some key groups, merged
 //! LOCK, LOCK.info                               who runs on it (folders only)
 //! ```
 //!
@@ -24,6 +26,8 @@
 pub mod choose;
 mod disk;
 pub mod error;
+pub mod file;
+mod frame;
 pub mod inspect;
 mod location;
 pub mod lock;
@@ -31,14 +35,17 @@ pub mod manifest;
 mod manifest_text;
 mod names;
 pub mod pending;
+mod pins;
 pub mod restore;
 pub mod retain;
+pub mod run;
 #[cfg_attr(feature = "s3", path = "s3.rs")]
 #[cfg_attr(not(feature = "s3"), path = "s3_absent.rs")]
 mod s3;
 pub mod segment;
 pub mod store;
 pub mod verify;
+pub mod view;
 
 #[cfg(test)]
 mod damage_tests;
@@ -49,11 +56,16 @@ mod testing;
 
 pub use choose::{Choice, Decided, RestoreError};
 pub use error::{Damage, StoreError};
+pub use file::StoredFile;
+pub use frame::FormatError;
 pub use inspect::InspectReport;
 pub use lock::{LockError, LockInfo, StoreLock};
-pub use manifest::{Manifest, OperatorEntry, SegmentEntry};
+pub use manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};
+pub use pins::Pinned;
 pub use restore::{Begin, RestoredState, Start};
-pub use segment::{SectionRef, Segment, SegmentError, SegmentWriter};
+pub use run::{Row, RunReader, RunWriter};
+pub use segment::{SectionRef, Segment, SegmentWriter};
 pub use store::{CheckpointStore, Removed};
 pub use verify::{FileReport, VerifyReport};
+pub use view::{Rows, StateFiles, StateReader};

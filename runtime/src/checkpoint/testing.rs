@@ -16,11 +16,12 @@ use riverrun_engine::checkpoint::{
 };
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
+use riverrun_engine::state::entry::{self, Entry, Op};
 use riverrun_engine::state::{StateKind, StateSpec, TypeShape};
 use riverrun_engine::time::Timestamp;
 
 use super::manifest::FORMAT_VERSION;
-use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError};
+use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError, StoredFile};
 
 /// The state `sum` of the tests' operator `spend`.
 pub(super) fn spec() -> StateSpec {
@@ -64,15 +65,26 @@ pub(super) fn manifest(id: u64, attempt: &str) -> Manifest {
         operators: [(Uid::new("spend"), operator)].into(),
         sources: [(Uid::new("cards"), vec![split])].into(),
         prepared: [("files".to_owned(), vec![prepared])].into(),
+        runs: Vec::new(),
         segments: Vec::new(),
     }
+}
+
+/// A file with these bytes.
+pub(super) fn stored(bytes: Vec<u8>) -> StoredFile {
+    let store = CheckpointStore::on(Arc::new(object_store::memory::InMemory::new()), "bytes");
+    StoredFile::new(&store, CheckpointId(1), "a file", bytes.len() as u64).with(bytes.into())
 }
 
 /// A segment with one entry in each of `groups` of `spend/sum`, that depends on `salt`.
 pub(super) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64) {
     let mut writer = SegmentWriter::new();
     for group in groups {
-        let bytes = format!("entry {salt} of {group}").into_bytes();
+        let (key, value) = (format!("k{group}"), format!("entry {salt} of {group}"));
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        let mut bytes = Vec::new();
+        let entry = Entry { op: Op::Put, namespace: &[], key, value };
+        entry::write(&mut bytes, entry).expect("short");
         let section = Section { group: KeyGroup(group), entries: 1, bytes };
         writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
     }
