@@ -23,7 +23,9 @@
 //! next start; a crash after 3 leaves a complete checkpoint, and at worst files that a later step 5
 //! removes.
 
+pub mod chain;
 pub mod choose;
+pub mod compaction;
 mod disk;
 pub mod error;
 pub mod file;
@@ -36,6 +38,7 @@ mod manifest_text;
 mod names;
 pub mod pending;
 mod pins;
+mod read;
 pub mod restore;
 pub mod retain;
 pub mod run;
@@ -43,6 +46,7 @@ pub mod run;
 #[cfg_attr(not(feature = "s3"), path = "s3_absent.rs")]
 mod s3;
 pub mod segment;
+pub mod state_reader;
 pub mod store;
 pub mod verify;
 pub mod view;
@@ -52,8 +56,9 @@ mod damage_tests;
 #[cfg(test)]
 mod store_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
+pub use chain::Chain;
 pub use choose::{Choice, Decided, RestoreError};
 pub use error::{Damage, StoreError};
 pub use file::StoredFile;
@@ -66,6 +71,7 @@ pub use pins::Pinned;
 pub use restore::{Begin, RestoredState, Start};
 pub use run::{Row, RunReader, RunWriter};
 pub use segment::{SectionRef, Segment, SegmentWriter};
+pub use state_reader::StateReader;
 pub use store::{CheckpointStore, Removed};
 pub use verify::{FileReport, VerifyReport};
-pub use view::{Rows, StateFiles, StateReader};
+pub use view::{Rows, StateFiles};

@@ -11,7 +11,7 @@
 //!    each subtask its [`RestoredState::sections_for`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind};
@@ -20,6 +20,7 @@ use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::state::{StateSpec, TypeShape};
 
+use super::chain::Chain;
 use super::choose::{Choice, Decided, NOTHING_YET, RestoreError, choose, show};
 use super::error::StoreError;
 use super::manifest::Manifest;
@@ -96,13 +97,36 @@ fn unreadable(id: CheckpointId, stored: &[CheckpointId], source: StoreError) -> 
     }
 }
 
+/// The files of a restored checkpoint, until somebody closes them; clones are the same.
+#[derive(Clone, Debug)]
+pub struct OpenFiles {
+    files: Arc<Mutex<Option<Arc<StateFiles>>>>,
+}
+
+impl OpenFiles {
+    fn new(files: StateFiles) -> Self {
+        OpenFiles { files: Arc::new(Mutex::new(Some(Arc::new(files)))) }
+    }
+
+    /// The files, unless they are closed.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<StateFiles>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Frees their memory as soon as nobody reads them any more.
+    pub fn close(&self) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// A checkpoint whose every byte was checked.
 #[derive(Debug)]
 pub struct RestoredState {
     /// What it consists of.
     pub manifest: Manifest,
     /// Its files, open: their blocks are read as they are applied.
-    pub files: Arc<StateFiles>,
+    pub files: OpenFiles,
     /// Whether its files lie in the job's own store, so that deltas may follow them.
     pub own: bool,
 }
@@ -123,7 +147,7 @@ impl RestoredState {
         let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
         let groups = manifest.key_groups;
         let files = StateFiles::open(store, id, named, groups, Trust::Nothing).await?;
-        Ok(RestoredState { manifest, files: Arc::new(files), own })
+        Ok(RestoredState { manifest, files: OpenFiles::new(files), own })
     }
 
     /// The states it holds, by stored uid.
@@ -135,14 +159,26 @@ impl RestoredState {
     }
 
     /// What the subtask of `uid` (the job's) with the keys of `range` restores: state names and
-    /// entries, in the order in which they apply, key group by key group.
+    /// entries, in the order in which they apply, key group by key group. `None` when the files
+    /// are closed.
     #[must_use]
-    pub fn sections_for(&self, plan: &RestorePlan, uid: &Uid, range: KeyGroupRange) -> Sections {
+    pub fn sections_for(
+        &self,
+        plan: &RestorePlan,
+        uid: &Uid,
+        range: KeyGroupRange,
+    ) -> Option<Sections> {
         let of = plan.iter().filter(|(_, to)| to.uid == *uid);
         let names = of.map(|((stored, state), _)| (stored.0.to_string(), state.clone()));
         let (names, groups) = (names.collect(), range.iter().map(KeyGroup).collect());
-        let files = self.files.clone();
-        Sections { files, names, groups, pieces: VecDeque::new() }
+        let files = self.files.get()?;
+        Some(Sections { files, names, groups, pieces: VecDeque::new() })
+    }
+
+    /// What the next checkpoint may name of this one.
+    #[must_use]
+    pub fn chain(&self) -> Option<Chain> {
+        self.files.get().map(|files| Chain::of(&files, self.manifest.key_groups))
     }
 
     /// Whether deltas may follow this checkpoint: its files are our own, and the job declares just
@@ -165,7 +201,11 @@ impl RestoredState {
     }
 }
 
-/// Entries to restore, one piece after the other: one is in memory at a time.
+/// Entries to restore: in memory are one key group's changes and 1 MiB of its run; where changes
+/// drop a namespace, that key group's rows of the state.
+///
+/// Invariant: no namespace is dropped. A table that holds many key groups would drop the namespace
+/// of all of them; so there, the live rows come in place of what made them.
 #[derive(Debug)]
 pub struct Sections {
     files: Arc<StateFiles>,
@@ -192,8 +232,8 @@ impl Sections {
         while self.pieces.is_empty() {
             let Some(group) = self.groups.pop_front() else { return Ok(None) };
             for (at, (uid, state)) in self.names.iter().enumerate() {
-                let pieces = self.files.pieces(group, uid, state).into_iter();
-                self.pieces.extend(pieces.map(|piece| (at, piece)));
+                let pieces = self.files.pieces(group, uid, state).await?;
+                self.pieces.extend(pieces.into_iter().map(|piece| (at, piece)));
             }
         }
         let Some((at, piece)) = self.pieces.pop_front() else { return Ok(None) };

@@ -138,7 +138,7 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
         for index in 0..parallelism {
             let range = KeyGroupRange::of_subtask(index, parallelism, 128);
             let mut order: BTreeMap<String, usize> = BTreeMap::new();
-            let sections = block_on(all(state.sections_for(&plan, &uid, range)));
+            let sections = block_on(all(state.sections_for(&plan, &uid, range).expect("open")));
             for (at, (name, bytes)) in sections.into_iter().enumerate() {
                 assert_eq!(name, "sum");
                 let entry = entry::read(&mut &bytes[..]).expect("entries").expect("one");
@@ -154,8 +154,13 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
         assert_eq!(seen.len(), 8);
     }
     let all = KeyGroupRange::all(128);
-    assert!(state.sections_for(&plan, &Uid::new("spend"), all).is_empty(), "was renamed");
-    assert!(state.sections_for(&RestorePlan::new(), &uid, all).is_empty(), "was given up");
+    let empty = |plan: &RestorePlan, uid: &Uid| {
+        state.sections_for(plan, uid, all).expect("open").is_empty()
+    };
+    assert!(empty(&plan, &Uid::new("spend")), "was renamed");
+    assert!(empty(&RestorePlan::new(), &uid), "was given up");
+    state.files.close();
+    assert!(state.sections_for(&plan, &uid, all).is_none());
 }
 
 #[test]

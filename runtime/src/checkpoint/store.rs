@@ -6,22 +6,20 @@
 //! checksum were right.
 
 use std::collections::BTreeMap;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::stream::{StreamExt, TryStreamExt};
+use futures::stream::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
 use riverrun_engine::key::KeyGroup;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{Damage, StoreError, hint};
-use super::file::{HELD_BYTES_MAX, StoredFile};
 use super::location::{IfAbsent, Location};
-use super::manifest::{FileRef, Manifest, RunEntry, SegmentEntry};
+use super::manifest::{Manifest, RunEntry, SegmentEntry};
 use super::pins::{Pinned, Pins};
 use super::retain::{Complete, Facts, Removal, decide};
 use super::{disk, frame, manifest_text, names};
@@ -44,8 +42,8 @@ enum Medium {
 }
 
 #[derive(Debug)]
-struct Inner {
-    objects: Arc<dyn ObjectStore>,
+pub(super) struct Inner {
+    pub(super) objects: Arc<dyn ObjectStore>,
     path: String,
     medium: Medium,
     /// What retention must know of each manifest, as they never change: bounded by retention
@@ -64,7 +62,7 @@ struct Made {
 /// A place for checkpoints; clones are the same place.
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl CheckpointStore {
@@ -104,7 +102,7 @@ impl CheckpointStore {
 
     /// Storage of a test, whose failed writes have certainly not arrived.
     #[cfg(test)]
-    pub(super) fn on_certain(objects: Arc<dyn ObjectStore>) -> Self {
+    pub(crate) fn on_certain(objects: Arc<dyn ObjectStore>) -> Self {
         Self::of(objects, "test", Medium::Memory)
     }
 
@@ -137,7 +135,7 @@ impl CheckpointStore {
         listed.map_err(|source| self.unread(folder, source))
     }
 
-    fn unread(&self, file: &str, source: object_store::Error) -> StoreError {
+    pub(super) fn unread(&self, file: &str, source: object_store::Error) -> StoreError {
         let (file, path) = (file.to_owned(), self.inner.path.clone());
         StoreError::Read { file, path, source: source.into() }
     }
@@ -278,75 +276,10 @@ impl CheckpointStore {
         f(&mut self.inner.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads all of a file of checkpoint `id` and checks its length and its checksum. Small ones
-    /// are held by what is returned.
-    ///
-    /// # Errors
-    /// A file that is missing, cut, changed or another checkpoint's, by name.
-    pub(super) async fn checked(
-        &self,
-        id: CheckpointId,
-        entry: FileRef<'_>,
-    ) -> Result<StoredFile, StoreError> {
-        let damaged = |damage| self.damaged(id, entry.file, damage);
-        let (mut len, mut hash, mut held) = (0, Xxh3::new(), Vec::new());
-        let got = match self.inner.objects.get(&Path::from(entry.file)).await {
-            Ok(got) => got,
-            Err(object_store::Error::NotFound { .. }) => return Err(damaged(Damage::Missing)),
-            Err(source) => return Err(self.unread(entry.file, source)),
-        };
-        let mut chunks = got.into_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|source| self.unread(entry.file, source))?;
-            len += chunk.len() as u64;
-            hash.update(&chunk);
-            if len <= HELD_BYTES_MAX {
-                held.extend_from_slice(&chunk);
-            }
-        }
-        let checksum = format!("{:032x}", hash.digest128());
-        if len == entry.bytes && checksum == entry.checksum {
-            let file = StoredFile::new(self, id, entry.file, len);
-            return Ok(if len <= HELD_BYTES_MAX { file.with(held.into()) } else { file });
-        }
-        if let Some(owner) = self.owner(len, &checksum).await {
-            return Err(damaged(Damage::Exchanged { owner }));
-        }
-        if len != entry.bytes {
-            return Err(damaged(Damage::Length { expected: entry.bytes, found: len }));
-        }
-        Err(damaged(Damage::Checksum { expected: entry.checksum.to_owned(), found: checksum }))
-    }
-
-    /// The bytes of `range` of `file`, fewer where it ends earlier, if there is such a file.
-    pub(super) async fn read_range(
-        &self,
-        file: &str,
-        range: Range<u64>,
-    ) -> Result<Option<Bytes>, StoreError> {
-        match self.inner.objects.get_range(&Path::from(file), range).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.unread(file, source)),
-        }
-    }
-
     /// Keeps `files` from being removed as long as what is returned lives.
     #[must_use]
     pub fn pin(&self, files: impl IntoIterator<Item = String>) -> Pinned {
         self.inner.pins.pin(files)
-    }
-
-    /// Which file of which checkpoint these bytes are, if any: only asked to name a damage.
-    async fn owner(&self, len: u64, checksum: &str) -> Option<String> {
-        for id in self.list().await.ok()? {
-            let Ok(manifest) = self.read_manifest(id).await else { continue };
-            let same = |entry: &FileRef<'_>| entry.bytes == len && entry.checksum == checksum;
-            if let Some(entry) = manifest.files().find(same) {
-                return Some(format!("these are the bytes of '{}' of checkpoint {id}", entry.file));
-            }
-        }
-        None
     }
 
     /// Removes what is no longer needed: see [`super::retain`]. `committed` is the newest

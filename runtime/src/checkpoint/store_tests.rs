@@ -7,10 +7,10 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, SnapshotMode};
 use riverrun_engine::graph::Uid;
-use riverrun_engine::key::KeyGroupRange;
+use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 
 use super::testing::{FailingStore, block_on, manifest, segment, take};
-use super::{CheckpointStore, Manifest, StateReader, StoreError};
+use super::{CheckpointStore, Manifest, RunWriter, StateReader, StoreError};
 
 fn ids(numbers: &[u64]) -> Vec<CheckpointId> {
     numbers.iter().copied().map(CheckpointId).collect()
@@ -136,6 +136,12 @@ fn a_crash_leaves_nothing_or_a_checkpoint_and_orphans_go() {
         let mode = SnapshotMode::Delta;
         let orphan = store.write_segment(CheckpointId(2), "a", bytes, mode, entries).await;
         let orphan = orphan.expect("writes").file;
+        // A merge that no manifest has taken up.
+        let written = RunWriter::new(&[]).expect("no names").finish().expect("no rows");
+        let run = "runs/00000000000000000001-a.7.run".to_owned();
+        let groups = KeyGroup(0)..=KeyGroup(127);
+        let made = store.write_run(run.clone(), CheckpointId(1), groups, written).await;
+        made.expect("writes");
         let torn = "segments/00000000000000000002-a.seg#1".to_owned();
         std::fs::write(folder.path().join(&torn), "half").expect("writes");
         assert_eq!(store.list().await.expect("lists"), ids(&[1]), "invisible");
@@ -143,7 +149,7 @@ fn a_crash_leaves_nothing_or_a_checkpoint_and_orphans_go() {
         let store = CheckpointStore::open(path).expect("opens");
         let removed = store.remove_orphans("b").await.expect("removes");
         assert_eq!(removed.checkpoints, ids(&[]));
-        assert_eq!(removed.files, vec![orphan, torn]);
+        assert_eq!(removed.files, vec![orphan, run, torn]);
         let second = take(&store, 2, "b", Some(&first)).await.expect("the number is free");
 
         // Dies between manifest and retention: both are whole.

@@ -2,25 +2,32 @@
 //! since.
 //!
 //! [`StateFiles`] finds what belongs together; restores take blocks and sections as they lie
-//! ([`super::restore`]), merges and the command line take live rows ([`Rows`]). [`StateReader`] is
-//! the view for whoever has no job, only a manifest. Invariant: nothing is read twice or held, but
-//! one key group's changes, one block of a run, and files of at most 1 MiB.
+//! ([`super::restore`]), merges and [`super::state_reader`] take live rows ([`Rows`]). Invariant:
+//! nothing is read twice or held, but one key group's changes, 1 MiB of a run, and files of at most
+//! 1 MiB.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use riverrun_engine::checkpoint::CheckpointId;
-use riverrun_engine::graph::Uid;
-use riverrun_engine::key::{KeyGroup, KeyGroupRange, hash_bytes};
-use riverrun_engine::state::{StateKind, StateSpec};
+use riverrun_engine::key::{KeyGroup, KeyGroupRange};
+use riverrun_engine::state::entry::{self, Entry, Op};
 
 use super::error::{Damage, StoreError};
 use super::file::StoredFile;
 use super::frame::inconsistent;
-use super::manifest::{FileRef, Manifest, RunEntry, SegmentEntry};
+use super::manifest::{FileRef, RunEntry, SegmentEntry};
 use super::run::{Overlay, Row, RunReader};
 use super::segment::Segment;
 use super::store::CheckpointStore;
+
+/// How many files are read at once.
+const READS_AT_ONCE: usize = 8;
+
+/// Live rows are handed to a restore in pieces of so many bytes.
+const ENTRIES_BYTES: usize = 1 << 20;
 
 /// What is done about the bytes that nobody may ever ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,20 +70,27 @@ impl StateFiles {
         };
         let mut files =
             StateFiles { runs: Vec::new(), segments: Vec::new(), sections: BTreeMap::new() };
-        for entry in runs {
+        let open_run = async |entry: &RunEntry| {
             let file = stored(entry.stored()).await?;
             let run = RunReader::open(file, entry.stored().index()).await?;
             let within = |group| entry.holds(group) && group < KeyGroup(groups);
             if run.entries() != entry.entries || !run.sizes().all(|(group, ..)| within(group)) {
                 return Err(run.file().damaged(inconsistent("range of key groups")));
             }
-            files.runs.push((entry.clone(), run));
-        }
-        for entry in segments {
+            Ok((entry.clone(), run))
+        };
+        let runs = stream::iter(runs).map(|entry| open_run(entry)).buffered(READS_AT_ONCE);
+        files.runs = runs.try_collect().await?;
+        let open_segment = async |entry: &SegmentEntry| {
             let file = stored(entry.stored()).await?;
-            let segment = Segment::open(file, entry.stored().index()).await?;
-            files.add(entry, segment, groups)?;
+            Ok((entry.clone(), Segment::open(file, entry.stored().index()).await?))
+        };
+        let mut opened =
+            stream::iter(segments).map(|entry| open_segment(entry)).buffered(READS_AT_ONCE);
+        while let Some((entry, segment)) = opened.try_next().await? {
+            files.add(&entry, segment, groups)?;
         }
+        drop(opened);
         Ok(files)
     }
 
@@ -136,21 +150,73 @@ impl StateFiles {
         self.sections.get(&key).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// What is to be applied in this order to have a state's rows of a key group: blocks of its
-    /// run, then sections.
-    #[must_use]
-    pub fn pieces(&self, group: KeyGroup, uid: &str, state: &str) -> Vec<Piece> {
+    /// What is to be applied in this order to have a state's rows of a key group, without dropping
+    /// a namespace: blocks of its run, then sections; or its live rows, where a section drops one.
+    ///
+    /// # Errors
+    /// A section that is damaged; storage that does not answer.
+    pub async fn pieces(
+        &self,
+        group: KeyGroup,
+        uid: &str,
+        state: &str,
+    ) -> Result<Vec<Piece>, StoreError> {
+        let mut sections = Vec::new();
+        for (segment, section) in self.sections_of(group, uid, state) {
+            let bytes = self.segments[*segment].1.read(*section).await?;
+            if self.drops(*segment, *section, &bytes)? {
+                return self.live_rows(group, uid, state).await;
+            }
+            sections.push(Piece::Entries(bytes));
+        }
         let mut pieces = Vec::new();
         if let Some(run) = self.runs.iter().position(|(entry, _)| entry.holds(group)) {
-            let blocks = self.runs[run].1.blocks(group, uid, state);
-            pieces.extend(blocks.map(|block| Piece::Block { run, block }));
+            let spans = self.runs[run].1.spans(self.runs[run].1.blocks(group, uid, state));
+            pieces.extend(spans.map(|blocks| Piece::Blocks { run, blocks }));
         }
-        let sections = self.sections_of(group, uid, state).iter();
-        pieces.extend(
-            sections
-                .map(|(segment, section)| Piece::Section { segment: *segment, section: *section }),
-        );
-        pieces
+        pieces.append(&mut sections);
+        Ok(pieces)
+    }
+
+    /// Whether a section drops a namespace.
+    fn drops(&self, segment: usize, section: usize, bytes: &Bytes) -> Result<bool, StoreError> {
+        let mut rest = &bytes[..];
+        loop {
+            match entry::read(&mut rest) {
+                Ok(Some(entry)) if entry.op == Op::Drop => return Ok(true),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(self.no_entries(segment, section, &error)),
+            }
+        }
+    }
+
+    fn no_entries(&self, segment: usize, section: usize, error: &anyhow::Error) -> StoreError {
+        let (part, reason) = (format!("block {section}"), format!("{error:#}"));
+        self.segments[segment].1.file().damaged(Damage::Entries { part, reason })
+    }
+
+    async fn live_rows(
+        &self,
+        group: KeyGroup,
+        uid: &str,
+        state: &str,
+    ) -> Result<Vec<Piece>, StoreError> {
+        let own = KeyGroupRange { start: group.0, end: group.0 + 1, groups: group.0 + 1 };
+        let mut rows = self.rows(uid, state, own);
+        let (mut pieces, mut bytes) = (Vec::new(), Vec::new());
+        while let Some(Row { namespace, key, value, .. }) = rows.next().await? {
+            let (namespace, key, value) = (&namespace[..], &key[..], &value[..]);
+            let row = Entry { op: Op::Put, namespace, key, value };
+            entry::write(&mut bytes, row).expect("what was read fits an entry");
+            if bytes.len() >= ENTRIES_BYTES {
+                pieces.push(Piece::Entries(std::mem::take(&mut bytes).into()));
+            }
+        }
+        if !bytes.is_empty() {
+            pieces.push(Piece::Entries(bytes.into()));
+        }
+        Ok(pieces)
     }
 
     /// Reads and checks the entries of a piece.
@@ -162,8 +228,10 @@ impl StateFiles {
     /// When the piece is of other files.
     pub async fn read(&self, piece: Piece) -> Result<Bytes, StoreError> {
         match piece {
-            Piece::Block { run, block } => self.runs[run].1.block(block).await,
-            Piece::Section { segment, section } => self.segments[segment].1.read(section).await,
+            Piece::Blocks { run, blocks } => {
+                Ok(self.runs[run].1.read(blocks).await?.concat().into())
+            }
+            Piece::Entries(bytes) => Ok(bytes),
         }
     }
 
@@ -179,18 +247,14 @@ impl StateFiles {
     ) -> Result<Overlay, StoreError> {
         let mut overlay = Overlay::default();
         for (at, index) in self.sections_of(group, uid, state) {
-            let segment = &self.segments[*at].1;
-            let bytes = segment.read(*index).await?;
-            overlay.add(&bytes).map_err(|error| {
-                let (part, reason) = (format!("block {index}"), format!("{error:#}"));
-                segment.file().damaged(Damage::Entries { part, reason })
-            })?;
+            let bytes = self.segments[*at].1.read(*index).await?;
+            overlay.add(&bytes).map_err(|error| self.no_entries(*at, *index, &error))?;
         }
         Ok(overlay)
     }
 
     /// One live row of a state without namespaces.
-    async fn row(
+    pub(super) async fn row(
         &self,
         (group, uid, state): (KeyGroup, &str, &str),
         key: &[u8],
@@ -217,23 +281,18 @@ impl StateFiles {
     }
 }
 
-/// Entries as they lie in a file of [`StateFiles`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Entries of one state and key group in [`StateFiles`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Rows of a run.
-    Block {
+    Blocks {
         /// Which run.
         run: usize,
-        /// Which block of it.
-        block: usize,
+        /// Which blocks of it, neighbours of at most 1 MiB.
+        blocks: Range<usize>,
     },
-    /// Changes.
-    Section {
-        /// Which segment.
-        segment: usize,
-        /// Which section of it.
-        section: usize,
-    },
+    /// Changes, or live rows.
+    Entries(Bytes),
 }
 
 /// Live rows, one after the other.
@@ -247,7 +306,7 @@ pub struct Rows<'a> {
     /// What changed in this group, without what was said already.
     overlay: Overlay,
     /// Blocks of this group's run that were not read yet.
-    blocks: std::ops::Range<usize>,
+    blocks: Range<usize>,
     /// Rows of the block under way.
     read: VecDeque<Row>,
 }
@@ -266,8 +325,9 @@ impl Rows<'_> {
             };
             while self.read.is_empty() && !self.blocks.is_empty() {
                 let (_, run) = self.files.run_of(group).expect("only a run has blocks");
-                self.read = run.rows(self.blocks.start).await?.into();
-                self.blocks.start += 1;
+                let span = run.spans(self.blocks.clone()).next().unwrap_or_default();
+                self.blocks.start = span.end;
+                self.read = run.rows(span).await?.into();
             }
             let row = self.read.front().map(|row| (&row.namespace, &row.key));
             let put = self.overlay.first_put().map(|(namespace, key)| (namespace, key));
@@ -303,77 +363,5 @@ impl Rows<'_> {
         };
         self.group = Some(group);
         Ok(())
-    }
-}
-
-/// The state of one checkpoint, without a job.
-#[derive(Debug)]
-pub struct StateReader {
-    manifest: Manifest,
-    files: StateFiles,
-}
-
-impl StateReader {
-    /// Opens what `manifest` names; blocks are read and checked as they are asked for.
-    ///
-    /// # Errors
-    /// A file that is missing, damaged or another's, by name.
-    pub async fn open(store: &CheckpointStore, manifest: Manifest) -> Result<Self, StoreError> {
-        let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
-        let (id, groups) = (manifest.checkpoint, manifest.key_groups);
-        let files = StateFiles::open(store, id, named, groups, Trust::Blockwise).await?;
-        Ok(StateReader { manifest, files })
-    }
-
-    /// The manifest.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// The files.
-    #[must_use]
-    pub fn files(&self) -> &StateFiles {
-        &self.files
-    }
-
-    /// All states, rising by operator.
-    #[must_use]
-    pub fn states(&self) -> Vec<(Uid, StateSpec)> {
-        let operators = self.manifest.operators.iter();
-        let of = |(uid, entry): (&Uid, &super::OperatorEntry)| {
-            entry.states.iter().map(|state| (uid.clone(), state.clone())).collect::<Vec<_>>()
-        };
-        operators.flat_map(of).collect()
-    }
-
-    /// The live rows of a state in `groups`, by key group, namespace and key. Not known: no rows.
-    #[must_use]
-    pub fn rows(&self, uid: &Uid, state: &str, groups: KeyGroupRange) -> Rows<'_> {
-        self.files.rows(&uid.0, state, groups)
-    }
-
-    /// All rows of the key with these encoded bytes, in every namespace: those whose key begins
-    /// with them. Of a state with one value a key, only the block that may hold it is read.
-    ///
-    /// # Errors
-    /// A file that is damaged; storage that does not answer.
-    pub async fn get(&self, uid: &Uid, state: &str, key: &[u8]) -> Result<Vec<Row>, StoreError> {
-        let groups = self.manifest.key_groups;
-        let group = hash_bytes(key).group(groups);
-        let entry = self.manifest.operators.get(uid);
-        let mut specs = entry.into_iter().flat_map(|entry| &entry.states);
-        if specs.any(|spec| spec.name == state && spec.kind == StateKind::Value) {
-            return Ok(self.files.row((group, &uid.0, state), key).await?.into_iter().collect());
-        }
-        let own = KeyGroupRange { start: group.0, end: group.0 + 1, groups };
-        let mut rows = self.rows(uid, state, own);
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().await? {
-            if row.key.starts_with(key) {
-                found.push(row);
-            }
-        }
-        Ok(found)
     }
 }

@@ -16,6 +16,9 @@ use crate::checkpoint::StoreError;
 use crate::checkpoint::file::StoredFile;
 use crate::checkpoint::frame::{self, Cursor, FormatError, HEADER_BYTES, inconsistent};
 
+/// Stored bytes of neighbouring blocks that are read by one request, if they are not one block.
+const SPAN_BYTES: u64 = 1 << 20;
+
 /// One row of a state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
@@ -149,19 +152,42 @@ impl RunReader {
         blocks.start + at.saturating_sub(1)..blocks.end
     }
 
-    /// The rows of block number `index` in the entry format, checked.
+    /// `blocks` in parts that are read by one request each.
+    pub fn spans(&self, mut blocks: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        std::iter::from_fn(move || {
+            let first = self.places.get(blocks.start).filter(|_| !blocks.is_empty())?;
+            let near = |place: &Place| place.stored.end - first.stored.start <= SPAN_BYTES;
+            let count = self.places[blocks.clone()].partition_point(near).max(1);
+            let span = blocks.start..blocks.start + count;
+            blocks.start = span.end;
+            Some(span)
+        })
+    }
+
+    /// The rows of each of `blocks` in the entry format, checked; one request.
     ///
     /// # Errors
     /// A block that is damaged; storage that does not answer.
     ///
     /// # Panics
-    /// When there is no such block.
-    pub async fn block(&self, index: usize) -> Result<Bytes, StoreError> {
+    /// When there are no such blocks.
+    pub async fn read(&self, blocks: Range<usize>) -> Result<Vec<Bytes>, StoreError> {
+        let places = &self.places[blocks.clone()];
+        let (Some(first), Some(last)) = (places.first(), places.last()) else {
+            return Ok(Vec::new());
+        };
+        let start = first.stored.start;
+        let stored = self.file.range(start..last.stored.end).await?;
+        let own = |place: &Place| {
+            stored.slice((place.stored.start - start) as usize..(place.stored.end - start) as usize)
+        };
+        blocks.zip(places).map(|(index, place)| self.unpacked(index, own(place))).collect()
+    }
+
+    fn unpacked(&self, index: usize, stored: Bytes) -> Result<Bytes, StoreError> {
         let place = &self.places[index];
-        let stored = self.file.range(place.stored.clone()).await?;
-        let part = || format!("block {index} at byte {}", place.stored.start);
         if xxh3_64(&stored) != place.checksum {
-            return Err(self.file.damaged(FormatError::Checksum { part: part() }));
+            return Err(self.file.damaged(FormatError::Checksum { part: self.part(index) }));
         }
         if !place.packed {
             return Ok(stored);
@@ -169,32 +195,40 @@ impl RunReader {
         let rows = lz4_flex::block::decompress(&stored, place.raw as usize);
         match rows {
             Ok(rows) if rows.len() == place.raw as usize => Ok(rows.into()),
-            _ => Err(self.file.damaged(inconsistent(part()))),
+            _ => Err(self.file.damaged(inconsistent(self.part(index)))),
         }
     }
 
-    /// The rows of block number `index`.
+    fn part(&self, index: usize) -> String {
+        format!("block {index} at byte {}", self.places[index].stored.start)
+    }
+
+    /// The rows of `blocks`, in order.
     ///
     /// # Errors
-    /// As [`RunReader::block`]; bytes that are no rows.
+    /// As [`RunReader::read`]; bytes that are no rows.
     ///
     /// # Panics
-    /// When there is no such block.
-    pub async fn rows(&self, index: usize) -> Result<Vec<Row>, StoreError> {
-        let place = &self.places[index];
-        let block = self.block(index).await?;
-        let rows = rows_of(place.at.0, &block).filter(|rows| {
-            let first = rows.first().map(|row| (&row.namespace, &row.key));
-            rows.len() == place.entries as usize && first == Some((&place.first.0, &place.first.1))
-        });
-        let part = || format!("block {index} at byte {}", place.stored.start);
-        rows.ok_or_else(|| self.file.damaged(inconsistent(part())))
+    /// When there are no such blocks.
+    pub async fn rows(&self, blocks: Range<usize>) -> Result<Vec<Row>, StoreError> {
+        let mut all = Vec::new();
+        for (index, block) in blocks.clone().zip(self.read(blocks).await?) {
+            let place = &self.places[index];
+            let rows = rows_of(place.at.0, &block).filter(|rows| {
+                let first = rows.first().map(|row| (&row.namespace, &row.key));
+                let begins = first == Some((&place.first.0, &place.first.1));
+                rows.len() == place.entries as usize && begins
+            });
+            let wrong = || self.file.damaged(inconsistent(self.part(index)));
+            all.append(&mut rows.ok_or_else(wrong)?);
+        }
+        Ok(all)
     }
 
     /// The value of one row, `None` where there is none: the filter is asked first, then one block.
     ///
     /// # Errors
-    /// As [`RunReader::block`].
+    /// As [`RunReader::read`].
     pub async fn get(
         &self,
         (group, uid, state): (KeyGroup, &str, &str),
@@ -216,7 +250,7 @@ impl RunReader {
             return Ok(None);
         }
         let block = self.from(blocks, namespace, key).start;
-        let rows = self.rows(block).await?;
+        let rows = self.rows(block..block + 1).await?;
         let order = |row: &Row| (&*row.namespace, &*row.key).cmp(&(namespace, key));
         Ok(rows.binary_search_by(order).ok().map(|at| rows[at].value.clone()))
     }
@@ -227,7 +261,7 @@ impl RunReader {
     /// The first that is damaged.
     pub async fn check(&self) -> Result<(), StoreError> {
         for index in 0..self.places.len() {
-            let rows = self.rows(index).await?;
+            let rows = self.rows(index..index + 1).await?;
             let next = self.places.get(index + 1).filter(|next| next.at == self.places[index].at);
             let order = |a: &Row, b: &Row| (&a.namespace, &a.key).cmp(&(&b.namespace, &b.key));
             let rise = rows.is_sorted_by(|a, b| order(a, b) == Ordering::Less);

@@ -120,8 +120,8 @@ fn check(rows: &Rows) {
         let mut read = Rows::new();
         for group in 0..8 {
             for (number, (uid, state)) in names().iter().enumerate() {
-                for block in run.blocks(KeyGroup(group), uid, state) {
-                    for row in run.rows(block).await.expect("whole") {
+                for span in run.spans(run.blocks(KeyGroup(group), uid, state)) {
+                    for row in run.rows(span).await.expect("whole") {
                         let at = (group, number as u32, row.namespace.to_vec(), row.key.to_vec());
                         assert!(read.insert(at, row.value.to_vec()).is_none());
                     }
