@@ -22,6 +22,15 @@ pub fn spawn_thread<R: Send + 'static>(
     builder.spawn(work).expect("the system starts a thread")
 }
 
+/// Runs `work` to its end on this thread, which is a thread of the caller's own.
+///
+/// # Panics
+/// Within a runtime; when the system gives no runtime.
+pub fn wait_for<R>(work: impl Future<Output = R>) -> R {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system gives a runtime").block_on(work)
+}
+
 /// Time since the process began to ask: for durations, never for event time.
 #[must_use]
 pub fn monotonic() -> Duration {

@@ -42,8 +42,27 @@ pub struct CheckpointStatus {
     pub failed: Option<String>,
 }
 
+/// What checkpoints and merges have written in this attempt, and what the newest checkpoint names.
+/// Write amplification is `(delta_bytes + merge_bytes) / delta_bytes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StorageStatus {
+    /// Bytes of all files the newest checkpoint names.
+    pub named_bytes: u64,
+    /// How many files these are.
+    pub named_files: u64,
+    /// Bytes of the segments that checkpoints wrote.
+    pub delta_bytes: u64,
+    /// Bytes that merges wrote.
+    pub merge_bytes: u64,
+    /// Merges that ended well.
+    pub merges: u64,
+    /// Merges that failed.
+    pub merges_failed: u64,
+}
+
 #[derive(Debug)]
 struct Now {
+    storage: StorageStatus,
     phase: Phase,
     last_checkpoint: Option<CheckpointStatus>,
     completed: u64,
@@ -69,6 +88,7 @@ impl JobStatus {
     #[must_use]
     pub fn new(job: &str, operators: Vec<(Uid, &'static str)>) -> Self {
         let now = Now {
+            storage: StorageStatus::default(),
             phase: Phase::Restoring,
             last_checkpoint: None,
             completed: 0,
@@ -149,6 +169,17 @@ impl JobStatus {
             }
             now.last_checkpoint = Some(status);
         });
+    }
+
+    /// The store has grown or shrunk.
+    pub fn set_storage(&self, storage: StorageStatus) {
+        self.now(|now| now.storage = storage);
+    }
+
+    /// What lies in the store, and what was written.
+    #[must_use]
+    pub fn storage(&self) -> StorageStatus {
+        self.now(|now| now.storage)
     }
 
     /// An attempt failed.

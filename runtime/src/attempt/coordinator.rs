@@ -7,7 +7,8 @@
 //! 5. participants commit; what is no longer needed goes.
 //!
 //! Invariants: one checkpoint is in flight at a time. What sinks prepared for a checkpoint that
-//! failed is committed with the next one that completes: its records are part of that. A storage
+//! failed is committed with the next one that completes, and the changes it cut are written with
+//! that: its records are part of it. A storage
 //! error before the manifest fails the checkpoint, not the job; everything else ends the attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,11 +160,12 @@ impl Coordinator {
             None => return,
         };
         let mode = match kind {
-            CheckpointKind::Periodic if self.tracked => self.writer.mode(),
+            kind if self.tracked => self.writer.mode(kind),
             _ => SnapshotMode::Full,
         };
         let barrier = Barrier { checkpoint: self.next, kind, mode };
         self.next = self.next.next();
+        self.writer.begun(barrier);
         tracing::debug!(checkpoint = %barrier.checkpoint, ?kind, ?mode, "checkpoint begins");
         let subtasks = self.subtasks.iter().copied();
         let pending = Pending::new(barrier, subtasks, self.clock.now(), self.config.timeout);
@@ -188,8 +190,11 @@ impl Coordinator {
                 state.prepared.extend(part.prepared.take());
                 let flight = state.in_flight.as_mut();
                 let flight = flight.filter(|f| f.pending.barrier().checkpoint == checkpoint);
-                // Of a checkpoint that has failed meanwhile there is nothing else to keep.
-                let flight = flight?;
+                let Some(flight) = flight else {
+                    // Its checkpoint has failed meanwhile.
+                    self.writer.carry(checkpoint, *part);
+                    return None;
+                };
                 match flight.pending.ack(checkpoint, subtask, *part) {
                     Ok(Decision::Complete(parts)) => {
                         let timeout = self.config.timeout;
@@ -210,7 +215,10 @@ impl Coordinator {
     fn on_tick(&mut self, state: &mut State) -> Option<AttemptEnd> {
         let flight = state.in_flight.as_mut()?;
         match flight.pending.tick(self.clock.now()) {
-            Decision::Failed(reason) => self.checkpoint_failed(reason, state),
+            Decision::Failed(reason, parts) => {
+                self.writer.failed(flight.pending.barrier(), parts);
+                self.checkpoint_failed(reason, state)
+            }
             _ => None,
         }
     }
@@ -244,8 +252,10 @@ impl Coordinator {
         state.last_over = doors::monotonic();
         let duration = (state.last_over - flight.began).as_millis();
         let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
-        tracing::debug!(checkpoint = %id, duration_ms, bytes = written.bytes, "committed");
-        let (bytes, failed) = (written.bytes, None);
+        let (bytes, storage) = (written.bytes, written.storage);
+        tracing::debug!(checkpoint = %id, duration_ms, bytes, ?storage, "committed");
+        self.status.set_storage(storage);
+        let failed = None;
         let status = CheckpointStatus { checkpoint: id, kind, duration_ms, bytes, failed };
         self.status.checkpoint_ended(status);
         flight.replies.into_iter().for_each(|reply| drop(reply.send(Ok(id))));
@@ -262,7 +272,6 @@ impl Coordinator {
     fn checkpoint_failed(&mut self, reason: String, state: &mut State) -> Option<AttemptEnd> {
         let flight = state.in_flight.take()?;
         let checkpoint = flight.pending.barrier().checkpoint;
-        self.writer.failed();
         state.last_over = doors::monotonic();
         tracing::error!(%checkpoint, reason, "checkpoint failed, the job goes on");
         let duration = (state.last_over - flight.began).as_millis();

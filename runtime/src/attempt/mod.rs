@@ -1,6 +1,8 @@
 //! One run of a job between start and stop or crash: wired, restored, coordinated, torn down.
 
+pub mod carried;
 pub mod coordinator;
+pub mod merger;
 pub mod participants;
 pub mod restore;
 pub mod start;

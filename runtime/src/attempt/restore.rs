@@ -1,6 +1,7 @@
 //! Where an attempt begins: the checkpoint's state and offsets, laid onto this job's graph.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
 
 use riverrun_engine::checkpoint::{RestoredTime, SplitSnapshot};
 use riverrun_engine::compat::{CompatError, RestorePlan, plan_restore};
@@ -11,11 +12,16 @@ use riverrun_engine::operator::Result;
 use riverrun_engine::state::StateKind;
 use riverrun_engine::time::Timestamp;
 
-use crate::checkpoint::RestoredState;
+use crate::checkpoint::restore::OpenFiles;
 use crate::checkpoint::restore::migrations_for;
+use crate::checkpoint::{Chain, RestoredState};
+use crate::doors;
 
 /// The name under which `--drop-state UID/#splits` gives up a source's offsets.
 pub const SPLITS: &str = "#splits";
+
+/// Sections read and not yet applied, of each subtask that is being built.
+const SECTIONS_AHEAD: usize = 4;
 
 type AssignedSplit = (ErasedSplit, Option<SplitSnapshot>);
 
@@ -23,6 +29,8 @@ type AssignedSplit = (ErasedSplit, Option<SplitSnapshot>);
 #[derive(Default)]
 pub struct Restore {
     state: Option<(Box<RestoredState>, RestorePlan)>,
+    /// What deltas may follow.
+    base: Option<Chain>,
     /// Old names to new ones, and every name to itself.
     names: BTreeMap<Uid, Uid>,
     splits: BTreeMap<Uid, Vec<AssignedSplit>>,
@@ -60,10 +68,27 @@ impl Restore {
         }
         match plan {
             Ok(plan) if errors.is_empty() => {
-                Ok(Restore { state: Some((state, plan)), names, splits: BTreeMap::new() })
+                let declared = graph.states(key_groups);
+                let follows = state.may_continue(&plan, &declared);
+                let base = state.chain().filter(|_| follows);
+                Ok(Restore { state: Some((state, plan)), base, names, splits: BTreeMap::new() })
             }
             _ => Err(errors),
         }
+    }
+
+    /// The files that the first delta follows, where it may: otherwise the first checkpoint must
+    /// hold everything.
+    #[must_use]
+    pub fn base(&self) -> Option<Chain> {
+        self.base.clone()
+    }
+
+    /// The files the state is read from, to be closed once every subtask is restored: this lives
+    /// as long as the attempt.
+    #[must_use]
+    pub fn files(&self) -> Option<OpenFiles> {
+        self.state.as_ref().map(|(state, _)| state.files.clone())
     }
 
     /// The splits of source `uid`: those of the checkpoint with their offsets, and those that are
@@ -125,9 +150,29 @@ impl Restore {
         for (name, shape) in migrations_for(plan, uid) {
             operator.read_as(name, shape);
         }
-        for (name, group, section) in state.sections_for(plan, uid, range) {
-            operator.restore(name, group, section)?;
+        let Some(mut sections) = state.sections_for(plan, uid, range) else {
+            anyhow::bail!("the files of the checkpoint are closed already");
+        };
+        if sections.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (send, read) = mpsc::sync_channel(SECTIONS_AHEAD);
+        // Reading waits for storage, and this thread's runtime has no I/O: another thread reads.
+        let reader = doors::spawn_thread("restore", move || {
+            doors::wait_for(async {
+                // Ends too when nobody takes what it reads.
+                while let Some(next) = sections.next().await.transpose() {
+                    let failed = next.is_err();
+                    if send.send(next).is_err() || failed {
+                        break;
+                    }
+                }
+            });
+        });
+        for next in read {
+            let (name, group, section) = next?;
+            operator.restore(&name, group, &section)?;
+        }
+        reader.join().map_err(|_| anyhow::anyhow!("the thread that read the state has panicked"))
     }
 }

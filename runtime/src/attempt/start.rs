@@ -19,7 +19,7 @@ use super::wiring::wire;
 use super::worker::{self, Signal};
 use super::write::Writer;
 use crate::checkpoint::restore::begin;
-use crate::checkpoint::{CheckpointStore, Start, StoreError};
+use crate::checkpoint::{Chain, CheckpointStore, Start, StoreError};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
 use crate::doors::{OsThreads, TokioSleep};
@@ -162,6 +162,7 @@ impl Attempt<'_> {
         let (reports, mut reported) = mpsc::channel(REPORTS_MAX);
         let tracked = !config.checkpoint.interval.is_zero();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (base, files) = (restore.base(), restore.files());
         let shared = Arc::new(Shared {
             job: self.job.clone(),
             attempt: self.name.clone(),
@@ -179,7 +180,7 @@ impl Attempt<'_> {
         let subtasks = wired.specs.iter().map(|spec| spec.subtask).collect();
         let coordinator = Coordinator {
             store: self.store.clone(),
-            writer: self.writer(&plan),
+            writer: self.writer(&plan, base),
             participants,
             config: config.checkpoint.clone(),
             tracked,
@@ -202,6 +203,9 @@ impl Attempt<'_> {
         let end = match ready(&coordinator, &mut reported).await {
             Some(end) => end,
             None => {
+                if let Some(files) = files {
+                    files.close();
+                }
                 self.status.set_phase(Phase::Running);
                 signal.send_replace(Signal::Run);
                 coordinator.run(&mut reported, commands).await
@@ -217,7 +221,7 @@ impl Attempt<'_> {
         end
     }
 
-    fn writer(&self, plan: &Plan) -> Writer {
+    fn writer(&self, plan: &Plan, base: Option<Chain>) -> Writer {
         let mut parallelism: BTreeMap<Uid, u32> = BTreeMap::new();
         for task in &plan.tasks {
             for node in &task.nodes {
@@ -226,7 +230,7 @@ impl Attempt<'_> {
         }
         let names = (self.job.clone(), self.name.clone());
         let (graph, groups) = (&self.graph, self.config.key_groups);
-        Writer::new(self.store.clone(), names, graph, groups, parallelism)
+        Writer::new(self.store.clone(), names, graph, groups, parallelism, base)
     }
 }
 

@@ -1,22 +1,27 @@
 //! From the parts of all subtasks to a complete checkpoint: one segment, then the manifest.
+//!
+//! Called by the coordinator. What a failed checkpoint cut goes into the segment of the next one
+//! ([`super::carried`]); merges ([`super::merger`]) take the place of what they merged with the next
+//! manifest. Invariant: the chain is what the newest complete manifest names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riverrun_engine::checkpoint::{Barrier, SnapshotMode, SplitSnapshot};
+use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, SnapshotMode};
+use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot};
 use riverrun_engine::graph::{Graph, Uid};
 use riverrun_engine::state::StateSpec;
 use riverrun_engine::time::Timestamp;
 
+use super::carried::Carried;
+use super::merger::{MergeCounts, Merger, Outcome};
 use super::participants::PreparedBy;
 use crate::checkpoint::manifest::FORMAT_VERSION;
 use crate::checkpoint::{
-    CheckpointStore, Manifest, OperatorEntry, SegmentEntry, SegmentWriter, StoreError,
+    Chain, CheckpointStore, Manifest, OperatorEntry, SegmentEntry, StoreError,
 };
+use crate::status::StorageStatus;
 use crate::task::report::{Part, Subtask};
-
-/// Deltas behind one full segment: a restore reads them all.
-const DELTAS_MAX: usize = 32;
 
 /// Writes the checkpoints of one attempt.
 pub struct Writer {
@@ -26,8 +31,24 @@ pub struct Writer {
     key_groups: u16,
     states: BTreeMap<Uid, Vec<StateSpec>>,
     parallelism: BTreeMap<Uid, u32>,
-    segments: Vec<SegmentEntry>,
-    full_next: bool,
+    chain: Chain,
+    merger: Merger,
+    /// A merge that has ended and is in no manifest yet.
+    outcome: Option<Outcome>,
+    carried: Carried,
+    /// Bytes of all segments so far.
+    delta_bytes: u64,
+    next: Next,
+}
+
+/// What the next checkpoint must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Everything: what lies in the store is not what the tables were made of, or what changed was
+    /// lost.
+    Full,
+    /// Everything changed behind this barrier and later; parts of earlier ones are in the past.
+    Since(CheckpointId),
 }
 
 /// What one checkpoint wrote.
@@ -35,10 +56,13 @@ pub struct Writer {
 pub struct Written {
     /// Bytes of its own segment.
     pub bytes: u64,
+    /// What lies in the store now.
+    pub storage: StorageStatus,
 }
 
 impl Writer {
-    /// For the operators of `graph`, each with its parallelism.
+    /// For the operators of `graph`, each with its parallelism. `base` is what the tables were
+    /// restored from, if deltas may follow it.
     #[must_use]
     pub fn new(
         store: CheckpointStore,
@@ -46,35 +70,81 @@ impl Writer {
         graph: &Graph,
         key_groups: u16,
         parallelism: BTreeMap<Uid, u32>,
+        base: Option<Chain>,
     ) -> Self {
-        let states = graph.states(key_groups);
-        let (segments, full_next) = (Vec::new(), true);
-        Writer { store, job, attempt, key_groups, states, parallelism, segments, full_next }
+        let next = if base.is_some() { Next::Since(CheckpointId(0)) } else { Next::Full };
+        Writer {
+            job,
+            key_groups,
+            states: graph.states(key_groups),
+            parallelism,
+            chain: base.unwrap_or_else(|| Chain::new(key_groups)),
+            merger: Merger::new(store.clone(), &attempt),
+            outcome: None,
+            carried: Carried::default(),
+            delta_bytes: 0,
+            next,
+            store,
+            attempt,
+        }
     }
 
-    /// How much the next checkpoint must write: everything first, after a failure, and when the
-    /// deltas have become many or longer than the full segment they follow.
+    /// How much a checkpoint of `kind` must write: a savepoint everything, so that it needs no
+    /// other's files; any other what changed, if the store holds what it changed from.
     #[must_use]
-    pub fn mode(&self) -> SnapshotMode {
-        let (full, deltas) =
-            self.segments.split_first().map_or((0, &[][..]), |(f, d)| (f.bytes, d));
-        let delta_bytes: u64 = deltas.iter().map(|segment| segment.bytes).sum();
-        if self.full_next || deltas.len() >= DELTAS_MAX || delta_bytes > full {
+    pub fn mode(&self, kind: CheckpointKind) -> SnapshotMode {
+        if kind.is_pinned() || self.next == Next::Full {
             SnapshotMode::Full
         } else {
             SnapshotMode::Delta
         }
     }
 
-    /// A checkpoint failed after its barrier: what it cut is in no segment.
-    pub fn failed(&mut self) {
-        self.full_next = true;
+    /// A barrier is on its way.
+    pub fn begun(&mut self, barrier: Barrier) {
+        if barrier.mode == SnapshotMode::Full {
+            self.carried.clear();
+            self.next = Next::Full;
+        }
+    }
+
+    /// A checkpoint failed after its barrier, with these parts; others may still come.
+    pub fn failed(&mut self, barrier: Barrier, parts: BTreeMap<Subtask, Part>) {
+        for part in parts.into_values() {
+            self.carry(barrier.checkpoint, part);
+        }
+    }
+
+    /// A part of a checkpoint that has failed: what changed goes into the next one.
+    pub fn carry(&mut self, checkpoint: CheckpointId, part: Part) {
+        match self.next {
+            Next::Since(first) if checkpoint >= first => {
+                for (uid, snapshot) in part.operators {
+                    self.carried.add(&uid, snapshot);
+                }
+                self.bound();
+            }
+            _ => {}
+        }
+    }
+
+    fn bound(&mut self) {
+        let fits = self.carried.fits();
+        if !matches!(fits, Ok(true)) {
+            tracing::warn!(
+                bytes = self.carried.bytes(),
+                error = fits.err().map(|e| format!("{e:#}")),
+                "too much is left of failed checkpoints: the next one writes everything"
+            );
+            self.carried.clear();
+            self.next = Next::Full;
+        }
     }
 
     /// Writes the segment, then the manifest; when this returns, the checkpoint is complete.
     ///
     /// # Errors
-    /// The storage's; then the checkpoint has failed.
+    /// The storage's; then the checkpoint has failed, and what it cut is carried.
     pub async fn write(
         &mut self,
         barrier: Barrier,
@@ -82,48 +152,46 @@ impl Writer {
         parts: BTreeMap<Subtask, Part>,
         prepared: PreparedBy,
     ) -> Result<(Manifest, Written), StoreError> {
-        self.full_next = true;
-        let mut segment = SegmentWriter::new();
-        let mut sources: BTreeMap<Uid, Vec<SplitSnapshot>> = BTreeMap::new();
-        let mut operators: BTreeMap<Uid, OperatorEntry> = BTreeMap::new();
-        for part in parts.into_values() {
-            for (uid, snapshot) in part.operators {
-                let entry = operators.entry(uid.clone()).or_insert_with(|| OperatorEntry {
-                    parallelism: self.parallelism.get(&uid).copied().unwrap_or(1),
-                    watermark: snapshot.watermark,
-                    watermarks: Vec::new(),
-                    states: self.states.get(&uid).cloned().unwrap_or_default(),
-                });
-                entry.watermark = entry.watermark.min(snapshot.watermark);
-                entry.watermarks.push(snapshot.watermark);
-                for state in &snapshot.states {
-                    for section in &state.sections {
-                        let added = segment.add(&uid, &state.state, section);
-                        added.map_err(|e| StoreError::Unwritable {
-                            checkpoint: barrier.checkpoint,
-                            reason: e.to_string(),
-                        })?;
-                    }
-                }
-            }
-            if let Some((uid, splits)) = part.splits {
-                sources.entry(uid).or_default().extend(splits);
-            }
+        if barrier.mode == SnapshotMode::Delta && self.next == Next::Full {
+            let checkpoint = barrier.checkpoint;
+            let reason = "what changed before it was given up, the next one writes everything";
+            return Err(StoreError::Unwritable { checkpoint, reason: reason.to_owned() });
         }
-        let (bytes, entries) = segment.finish();
+        let (operators, sources) = self.collect(parts);
+        let written = self.store_all(barrier, created, (operators, sources), prepared).await;
+        if written.is_err() && barrier.mode == SnapshotMode::Delta {
+            self.bound();
+        }
+        written
+    }
+
+    async fn store_all(
+        &mut self,
+        barrier: Barrier,
+        created: Timestamp,
+        (operators, sources): (BTreeMap<Uid, OperatorEntry>, BTreeMap<Uid, Vec<SplitSnapshot>>),
+        prepared: PreparedBy,
+    ) -> Result<(Manifest, Written), StoreError> {
         let (id, mode) = (barrier.checkpoint, barrier.mode);
-        let entry = self.store.write_segment(id, &self.attempt, bytes, mode, entries).await?;
-        let written = Written { bytes: entry.bytes };
-        let mut segments = std::mem::take(&mut self.segments);
-        if mode == SnapshotMode::Full {
-            segments.clear();
+        let segment = self.segment(id, mode).await?;
+        let mut chain = self.chain.clone();
+        if self.outcome.is_none() {
+            self.outcome = self.merger.take();
         }
-        segments.push(entry);
+        if let Some(Outcome { task, merged, .. }) = &self.outcome
+            && !chain.apply(task, merged.clone())
+        {
+            tracing::debug!(order = ?task.order, "a merge came too late");
+        }
+        let bytes = segment.as_ref().map_or(0, |(entry, _)| entry.bytes);
+        if let Some((entry, by_group)) = segment {
+            chain.push(entry, by_group);
+        }
         let manifest = Manifest {
             version: FORMAT_VERSION,
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             job: self.job.to_string(),
-            checkpoint: barrier.checkpoint,
+            checkpoint: id,
             kind: barrier.kind,
             attempt: self.attempt.to_string(),
             created,
@@ -131,11 +199,90 @@ impl Writer {
             operators,
             sources,
             prepared,
-            segments,
+            runs: chain.runs().to_vec(),
+            segments: chain.segments().cloned().collect(),
         };
         self.store.write_manifest(&manifest).await?;
-        self.segments.clone_from(&manifest.segments);
-        self.full_next = false;
-        Ok((manifest, written))
+        if let Some(outcome) = self.outcome.take() {
+            outcome.release();
+        }
+        self.chain = chain;
+        self.carried.clear();
+        self.next = Next::Since(id.next());
+        if !barrier.kind.is_last() {
+            self.merger.begin(&self.chain);
+        }
+        self.delta_bytes += bytes;
+        Ok((manifest, Written { bytes, storage: self.storage() }))
+    }
+
+    /// Makes a segment of what is carried, with its bytes by key group. Where nothing has changed
+    /// there is none: an idle job's files do not grow.
+    async fn segment(
+        &self,
+        id: CheckpointId,
+        mode: SnapshotMode,
+    ) -> Result<Option<(SegmentEntry, Vec<u64>)>, StoreError> {
+        if mode == SnapshotMode::Delta && self.carried.bytes() == 0 {
+            return Ok(None);
+        }
+        let segment = self.carried.segment(self.key_groups);
+        let (bytes, entries, by_group) = segment.map_err(|error| StoreError::Unwritable {
+            checkpoint: id,
+            reason: error.to_string(),
+        })?;
+        let entry = self.store.write_segment(id, &self.attempt, bytes, mode, entries).await?;
+        Ok(Some((entry, by_group)))
+    }
+
+    /// Takes the changes out of `parts`, and says what the manifest must know beside them.
+    fn collect(
+        &mut self,
+        parts: BTreeMap<Subtask, Part>,
+    ) -> (BTreeMap<Uid, OperatorEntry>, BTreeMap<Uid, Vec<SplitSnapshot>>) {
+        let mut sources: BTreeMap<Uid, Vec<SplitSnapshot>> = BTreeMap::new();
+        let mut operators: BTreeMap<Uid, OperatorEntry> = BTreeMap::new();
+        for part in parts.into_values() {
+            for (uid, snapshot) in part.operators {
+                self.note(&uid, &snapshot, &mut operators);
+                self.carried.add(&uid, snapshot);
+            }
+            if let Some((uid, splits)) = part.splits {
+                sources.entry(uid).or_default().extend(splits);
+            }
+        }
+        (operators, sources)
+    }
+
+    fn note(
+        &self,
+        uid: &Uid,
+        snapshot: &OperatorSnapshot,
+        operators: &mut BTreeMap<Uid, OperatorEntry>,
+    ) {
+        let entry = operators.entry(uid.clone()).or_insert_with(|| OperatorEntry {
+            parallelism: self.parallelism.get(uid).copied().unwrap_or(1),
+            watermark: snapshot.watermark,
+            watermarks: Vec::new(),
+            states: self.states.get(uid).cloned().unwrap_or_default(),
+        });
+        entry.watermark = entry.watermark.min(snapshot.watermark);
+        entry.watermarks.push(snapshot.watermark);
+    }
+
+    fn storage(&self) -> StorageStatus {
+        let MergeCounts { done, failed, bytes } = self.merger.counts();
+        StorageStatus {
+            named_bytes: self.chain.bytes(),
+            named_files: (self.chain.runs().len() + self.chain.segments().len()) as u64,
+            delta_bytes: self.delta_bytes,
+            merge_bytes: bytes,
+            merges: done,
+            merges_failed: failed,
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

@@ -8,9 +8,11 @@ use std::path::Path;
 
 use riverrun_engine::checkpoint::CheckpointId;
 
+use super::compaction::Order;
 use super::restore::begin;
+use super::run::merge::{Merged, Task, merge};
 use super::testing::{block_on, take};
-use super::{CheckpointStore, RestoreError};
+use super::{CheckpointStore, Manifest, RestoreError};
 use crate::config::RunOptions;
 
 const NEWEST: CheckpointId = CheckpointId(2);
@@ -71,28 +73,59 @@ async fn check(what: &str, file: &str, folder: &Path) {
     assert_eq!(bad[0].file, file);
 }
 
-#[test]
-fn every_damaged_file_is_refused_by_name() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
-    let newest = block_on(async {
-        let first = take(&store, 1, "a", None).await.expect("writes");
-        take(&store, 2, "a", Some(&first)).await.expect("writes")
-    });
-    let mut files: Vec<_> = newest.segments.iter().map(|segment| segment.file.clone()).collect();
-    files.push("checkpoints/00000000000000000002.manifest".to_owned());
-    for file in &files {
-        let place = folder.path().join(file);
+/// Damages every file that the newest checkpoint of `folder` names.
+fn check_all(folder: &Path, newest: &Manifest) {
+    let files = newest.files().map(|file| file.file.to_owned());
+    let manifest = "checkpoints/00000000000000000002.manifest".to_owned();
+    for file in files.chain([manifest]) {
+        let place = folder.join(&file);
         let whole = fs::read(&place).expect("reads");
         for (what, damage) in DAMAGES {
             match damage(&whole, &place) {
                 Some(bytes) => fs::write(&place, bytes).expect("writes"),
                 None => fs::remove_file(&place).expect("removes"),
             }
-            block_on(check(what, file, folder.path()));
+            block_on(check(what, &file, folder));
             fs::write(&place, &whole).expect("writes");
         }
     }
+    let store = CheckpointStore::open(folder.to_str().expect("text")).expect("opens");
     let begun = block_on(begin(&store, "cards", &RunOptions::default(), None));
     begun.expect("whole again");
+}
+
+#[test]
+fn every_damaged_segment_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
+    let newest = block_on(async {
+        let first = take(&store, 1, "a", None).await.expect("writes");
+        take(&store, 2, "a", Some(&first)).await.expect("writes")
+    });
+    check_all(folder.path(), &newest);
+}
+
+#[test]
+fn every_damaged_run_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
+    let newest = block_on(async {
+        let first = take(&store, 1, "a", None).await.expect("writes");
+        let task = Task {
+            order: Order::Merge { first: 0, last: 127, groups_a_run: 2 },
+            groups: 128,
+            runs: Vec::new(),
+            segments: first.segments.clone(),
+            upto: CheckpointId(1),
+            attempt: "a".to_owned(),
+            number: 0,
+        };
+        let merged = merge(&store, &task, &mut store.pin([])).await.expect("merges");
+        let Merged::Runs(runs) = merged else { panic!("as it was asked for") };
+        assert_eq!(runs.len(), 64, "one for every two key groups");
+        let between = Manifest { segments: Vec::new(), runs: runs[..2].to_vec(), ..first };
+        take(&store, 2, "a", Some(&between)).await.expect("writes")
+    });
+    assert_eq!((newest.runs.len(), newest.segments.len()), (2, 1));
+    check_all(folder.path(), &newest);
 }

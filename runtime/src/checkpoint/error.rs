@@ -10,7 +10,7 @@ use std::io;
 use riverrun_engine::checkpoint::CheckpointId;
 use thiserror::Error;
 
-use super::segment::SegmentError;
+use super::frame::FormatError;
 
 /// What is wrong with one file.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -60,9 +60,25 @@ pub enum Damage {
         /// What the reader says.
         reason: String,
     },
-    /// Its checksum is right and yet it is no segment.
+    /// Its index is another's.
+    #[error("it is another file, or its index changed: checksum {found} instead of {expected}")]
+    Index {
+        /// As the checkpoint says.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
+    /// It is no segment and no run.
     #[error(transparent)]
-    Segment(#[from] SegmentError),
+    Format(#[from] FormatError),
+    /// Its entries cannot be read.
+    #[error("its {part} holds what are no entries: {reason}")]
+    Entries {
+        /// Where.
+        part: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// A checkpoint store that cannot do what it was asked for.
@@ -143,12 +159,12 @@ pub enum StoreError {
         /// The store.
         path: String,
     },
-    /// A segment of this name is there already.
+    /// A segment or run of this name is there already.
     #[error(
-        "RR0208: segment '{file}' is in '{path}' already and is never overwritten: an attempt \
-         writes each checkpoint once"
+        "RR0208: file '{file}' is in '{path}' already and is never overwritten: an attempt writes \
+         each file once"
     )]
-    SegmentExists {
+    FileExists {
         /// The file.
         file: String,
         /// The store.

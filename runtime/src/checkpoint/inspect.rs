@@ -11,9 +11,9 @@ use riverrun_engine::time::Timestamp;
 use serde::Serialize;
 
 use super::error::StoreError;
-use super::manifest::{Manifest, OperatorEntry, SegmentEntry};
-use super::segment::Segment;
+use super::manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
 use super::store::CheckpointStore;
+use super::view::{StateFiles, Trust};
 
 /// A checkpoint's content, counted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,7 +40,9 @@ pub struct InspectReport {
     pub splits: Vec<SplitReport>,
     /// What participants have prepared.
     pub prepared: Vec<PreparedReport>,
-    /// The files of state, in the order in which they apply.
+    /// The base runs.
+    pub runs: Vec<RunEntry>,
+    /// The segments, in the order in which they apply.
     pub segments: Vec<SegmentEntry>,
 }
 
@@ -114,17 +116,24 @@ impl CheckpointStore {
     /// No such checkpoint; the first damaged file.
     pub async fn inspect(&self, id: CheckpointId) -> Result<InspectReport, StoreError> {
         let manifest = self.read_manifest(id).await?;
-        let segments = self.load(&manifest).await?;
-        Ok(report(manifest, &segments))
+        let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
+        let groups = manifest.key_groups;
+        let files = StateFiles::open(self, id, named, groups, Trust::Nothing).await?;
+        Ok(report(manifest, &files))
     }
 }
 
-fn report(manifest: Manifest, segments: &[Segment]) -> InspectReport {
+fn report(manifest: Manifest, files: &StateFiles) -> InspectReport {
     let mut sizes = Sizes::new();
-    for section in segments.iter().flat_map(Segment::sections) {
+    for (_, (uid, state), rows, row_bytes) in files.runs().flat_map(|(_, run)| run.sizes()) {
+        let (entries, bytes) = sizes.entry((uid, state)).or_default();
+        *entries += rows;
+        *bytes += row_bytes;
+    }
+    for section in files.segments().flat_map(|(_, segment)| segment.sections()) {
         let (entries, bytes) = sizes.entry((section.uid, section.state)).or_default();
         *entries += section.entries;
-        *bytes += section.bytes.len() as u64;
+        *bytes += section.bytes;
     }
     let operators = manifest.operators.iter().map(|(uid, entry)| operator(uid, entry, &sizes));
     let splits = manifest
@@ -151,6 +160,7 @@ fn report(manifest: Manifest, segments: &[Segment]) -> InspectReport {
         job: manifest.job,
         attempt: manifest.attempt,
         engine: manifest.engine,
+        runs: manifest.runs,
         segments: manifest.segments,
     }
 }

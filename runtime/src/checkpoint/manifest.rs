@@ -6,6 +6,7 @@ use riverrun_engine::checkpoint::{
     CheckpointId, CheckpointKind, Prepared, SnapshotMode, SplitSnapshot,
 };
 use riverrun_engine::graph::Uid;
+use riverrun_engine::key::KeyGroup;
 use riverrun_engine::state::StateSpec;
 use riverrun_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,9 @@ pub struct Manifest {
     pub sources: BTreeMap<Uid, Vec<SplitSnapshot>>,
     /// What each participant has to commit.
     pub prepared: BTreeMap<String, Vec<Prepared>>,
-    /// The files that hold the state: a full one, then deltas, applied in this order.
+    /// The base runs, rising by key group; no two hold the same group.
+    pub runs: Vec<RunEntry>,
+    /// What changed since, rising by checkpoint.
     pub segments: Vec<SegmentEntry>,
 }
 
@@ -57,19 +60,81 @@ pub struct OperatorEntry {
     pub states: Vec<StateSpec>,
 }
 
-/// One file of state.
+/// One segment: the state written behind one barrier, or the last of several that were squashed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentEntry {
     /// Its name within the store, e.g. `segments/00000000000000000042-ab12.seg`.
     pub file: String,
+    /// The (last) checkpoint whose changes it holds.
+    pub checkpoint: CheckpointId,
     /// How much it holds.
     pub mode: SnapshotMode,
     /// Its length in bytes.
     pub bytes: u64,
     /// XXH3-128 of its bytes, as 32 hex digits.
     pub checksum: String,
+    /// XXH3-64 of its index, as 16 hex digits.
+    pub index: String,
     /// How many entries.
     pub entries: u64,
+}
+
+/// One base run: the live rows of a range of key groups at one checkpoint. The state of a key group
+/// is that of its run, then the sections of all segments of later checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEntry {
+    /// Its name within the store, e.g. `runs/00000000000000000042-ab12.7.run`.
+    pub file: String,
+    /// The first key group it holds.
+    pub first: KeyGroup,
+    /// The last one.
+    pub last: KeyGroup,
+    /// The checkpoint whose state it is.
+    pub upto: CheckpointId,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// XXH3-128 of its bytes, as 32 hex digits.
+    pub checksum: String,
+    /// XXH3-64 of its index, as 16 hex digits.
+    pub index: String,
+    /// How many rows.
+    pub entries: u64,
+}
+
+/// What is known of a file before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileRef<'a> {
+    pub(super) file: &'a str,
+    pub(super) bytes: u64,
+    pub(super) checksum: &'a str,
+    index: &'a str,
+}
+
+impl FileRef<'_> {
+    /// The checksum of its index; one that is none fits no file.
+    pub(super) fn index(&self) -> u64 {
+        u64::from_str_radix(self.index, 16).unwrap_or_default()
+    }
+}
+
+impl SegmentEntry {
+    pub(super) fn stored(&self) -> FileRef<'_> {
+        let SegmentEntry { file, bytes, checksum, index, .. } = self;
+        FileRef { file, bytes: *bytes, checksum, index }
+    }
+}
+
+impl RunEntry {
+    pub(super) fn stored(&self) -> FileRef<'_> {
+        let RunEntry { file, bytes, checksum, index, .. } = self;
+        FileRef { file, bytes: *bytes, checksum, index }
+    }
+
+    /// Whether it holds `group`.
+    #[must_use]
+    pub fn holds(&self, group: KeyGroup) -> bool {
+        (self.first..=self.last).contains(&group)
+    }
 }
 
 impl Manifest {
@@ -100,6 +165,12 @@ impl Manifest {
     /// How many bytes of state it names.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        self.files().map(|file| file.bytes).sum()
+    }
+
+    /// All files of state it names: runs, then segments.
+    pub(super) fn files(&self) -> impl Iterator<Item = FileRef<'_>> {
+        let runs = self.runs.iter().map(RunEntry::stored);
+        runs.chain(self.segments.iter().map(SegmentEntry::stored))
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! ```text
 //! checkpoints/<20 digits>.manifest              the list that makes a checkpoint whole
-//! segments/<20 digits>-<attempt>.seg            the state that was written behind one barrier
+//! segments/<20 digits>-<attempt>.seg            what changed before one barrier
+//! segments/<20 digits>-<attempt>.<n>.seg        several of them, squashed
+//! runs/<20 digits>-<attempt>.<n>.run            the state of some key groups, merged
 //! LOCK, LOCK.info                               who runs on it (folders only)
 //! ```
 //!
@@ -21,9 +23,13 @@
 //! next start; a crash after 3 leaves a complete checkpoint, and at worst files that a later step 5
 //! removes.
 
+pub mod chain;
 pub mod choose;
+pub mod compaction;
 mod disk;
 pub mod error;
+pub mod file;
+mod frame;
 pub mod inspect;
 mod location;
 pub mod lock;
@@ -31,29 +37,41 @@ pub mod manifest;
 mod manifest_text;
 mod names;
 pub mod pending;
+mod pins;
+mod read;
 pub mod restore;
 pub mod retain;
+pub mod run;
 #[cfg_attr(feature = "s3", path = "s3.rs")]
 #[cfg_attr(not(feature = "s3"), path = "s3_absent.rs")]
 mod s3;
 pub mod segment;
+pub mod state_reader;
 pub mod store;
 pub mod verify;
+pub mod view;
 
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
 mod store_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
+pub use chain::Chain;
 pub use choose::{Choice, Decided, RestoreError};
 pub use error::{Damage, StoreError};
+pub use file::StoredFile;
+pub use frame::FormatError;
 pub use inspect::InspectReport;
 pub use lock::{LockError, LockInfo, StoreLock};
-pub use manifest::{Manifest, OperatorEntry, SegmentEntry};
+pub use manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};
+pub use pins::Pinned;
 pub use restore::{Begin, RestoredState, Start};
-pub use segment::{SectionRef, Segment, SegmentError, SegmentWriter};
+pub use run::{Row, RunReader, RunWriter};
+pub use segment::{SectionRef, Segment, SegmentWriter};
+pub use state_reader::StateReader;
 pub use store::{CheckpointStore, Removed};
 pub use verify::{FileReport, VerifyReport};
+pub use view::{Rows, StateFiles};

@@ -11,6 +11,8 @@ use super::error::StoreError;
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// The folder of segments.
 pub(super) const SEGMENTS: &str = "segments";
+/// The folder of base runs.
+pub(super) const RUNS: &str = "runs";
 
 /// The manifest of `id`.
 pub(super) fn manifest(id: CheckpointId) -> String {
@@ -19,10 +21,25 @@ pub(super) fn manifest(id: CheckpointId) -> String {
 
 /// The segment that `attempt` wrote for `id`.
 pub(super) fn segment(id: CheckpointId, attempt: &str) -> Result<String, StoreError> {
-    if !is_attempt(attempt) {
-        return Err(StoreError::Attempt { attempt: attempt.to_owned() });
-    }
+    checked(attempt)?;
     Ok(format!("{SEGMENTS}/{:020}-{attempt}.seg", id.0))
+}
+
+/// File number `number` that a merge of `attempt` wrote, a segment of changes up to `id`.
+pub(super) fn squashed(id: CheckpointId, attempt: &str, number: u64) -> Result<String, StoreError> {
+    checked(attempt)?;
+    Ok(format!("{SEGMENTS}/{:020}-{attempt}.{number}.seg", id.0))
+}
+
+/// File number `number` that a merge of `attempt` wrote, a run of the state at `id`.
+pub(super) fn run(id: CheckpointId, attempt: &str, number: u64) -> Result<String, StoreError> {
+    checked(attempt)?;
+    Ok(format!("{RUNS}/{:020}-{attempt}.{number}.run", id.0))
+}
+
+fn checked(attempt: &str) -> Result<(), StoreError> {
+    let wrong = || StoreError::Attempt { attempt: attempt.to_owned() };
+    is_attempt(attempt).then_some(()).ok_or_else(wrong)
 }
 
 fn is_attempt(text: &str) -> bool {
@@ -40,11 +57,22 @@ pub(super) fn parse_manifest(name: &str) -> Option<CheckpointId> {
     digits(name.strip_prefix(CHECKPOINTS)?.strip_prefix('/')?.strip_suffix(".manifest")?)
 }
 
-/// The checkpoint and attempt whose segment has this name.
-pub(super) fn parse_segment(name: &str) -> Option<(CheckpointId, &str)> {
-    let stem = name.strip_prefix(SEGMENTS)?.strip_prefix('/')?.strip_suffix(".seg")?;
-    let (number, attempt) = stem.split_once('-')?;
-    digits(number).filter(|_| is_attempt(attempt)).map(|id| (id, attempt))
+/// The checkpoint and the attempt of the segment or run that has this name.
+pub(super) fn parse_state(name: &str) -> Option<(CheckpointId, &str)> {
+    let (folder, file) = name.split_once('/')?;
+    let stem = match folder {
+        SEGMENTS => file.strip_suffix(".seg")?,
+        RUNS => file.strip_suffix(".run")?,
+        _ => return None,
+    };
+    let (number, rest) = stem.split_once('-')?;
+    let (attempt, merged) = match rest.split_once('.') {
+        Some((attempt, merged)) => (attempt, Some(merged)),
+        None => (rest, None),
+    };
+    let plain = |n: &str| n.parse::<u64>().is_ok_and(|parsed| parsed.to_string() == n);
+    let ours = is_attempt(attempt) && merged.map_or(folder == SEGMENTS, plain);
+    digits(number).filter(|_| ours).map(|id| (id, attempt))
 }
 
 #[cfg(test)]
@@ -57,7 +85,11 @@ mod tests {
         assert!(manifest(a) < manifest(b));
         assert_eq!(parse_manifest(&manifest(b)), Some(b));
         let name = segment(a, "ab12-3").expect("a name");
-        assert_eq!(parse_segment(&name), Some((a, "ab12-3")));
+        assert_eq!(parse_state(&name), Some((a, "ab12-3")));
+        let name = squashed(a, "ab12-3", 12).expect("a name");
+        assert_eq!(parse_state(&name), Some((a, "ab12-3")));
+        let name = run(a, "ab12-3", 0).expect("a name");
+        assert_eq!(parse_state(&name), Some((a, "ab12-3")));
         assert!(matches!(segment(a, "../x"), Err(StoreError::Attempt { .. })));
     }
 
@@ -72,6 +104,15 @@ mod tests {
         ] {
             assert_eq!(parse_manifest(name), None, "{name}");
         }
-        assert_eq!(parse_segment("segments/00000000000000000007.seg"), None);
+        for name in [
+            "segments/00000000000000000007.seg",
+            "segments/00000000000000000007-a.01.seg",
+            "segments/00000000000000000007-a.1.run",
+            "runs/00000000000000000007-a.run",
+            "runs/00000000000000000007-a.+1.run",
+            "other/00000000000000000007-a.1.run",
+        ] {
+            assert_eq!(parse_state(name), None, "{name}");
+        }
     }
 }

@@ -22,8 +22,8 @@ pub enum Decision<T, P> {
     Waiting,
     /// Write it: all parts are here.
     Complete(BTreeMap<T, P>),
-    /// Give it up, for this reason.
-    Failed(String),
+    /// Give it up, for this reason; these parts have arrived.
+    Failed(String, BTreeMap<T, P>),
 }
 
 /// A part that does not belong here. The coordinator logs it; nothing has changed.
@@ -170,8 +170,7 @@ impl<T: Ord + Clone + Debug, P> Pending<T, P> {
             return Decision::Waiting;
         }
         self.stage = Stage::Failed;
-        self.parts.clear();
-        Decision::Failed(reason)
+        Decision::Failed(reason, std::mem::take(&mut self.parts))
     }
 
     /// It is `now`.
@@ -227,12 +226,13 @@ mod tests {
         let mut pending = pending(7);
         assert_eq!(pending.ack(N, 0, 0), Ok(Decision::Waiting));
         assert_eq!(pending.tick(Timestamp::from_millis(149)), Decision::Waiting);
-        let Decision::Failed(reason) = pending.tick(Timestamp::from_millis(150)) else {
+        let Decision::Failed(reason, parts) = pending.tick(Timestamp::from_millis(150)) else {
             panic!("the time is over");
         };
         let expected =
             "not complete after 50ms: 6 of 7 subtasks have not reported (1, 2, 3, 4, ..)";
         assert_eq!(reason, expected);
+        assert_eq!(parts, [(0, 0)].into(), "what has arrived is not lost");
         assert!(matches!(pending.ack(N, 1, 1), Err(AckError::Over { .. })));
     }
 
@@ -260,7 +260,10 @@ mod tests {
                         prop_assert_eq!(parts.len(), 3);
                         decided += 1;
                     }
-                    Decision::Failed(_) => decided += 1,
+                    Decision::Failed(_, parts) => {
+                        prop_assert_eq!(&parts, &acked);
+                        decided += 1;
+                    }
                 }
                 prop_assert!(decided <= 1);
             }

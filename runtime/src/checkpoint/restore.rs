@@ -10,19 +10,22 @@
 //! 4. The caller decides with `riverrun_engine::compat::plan_restore` what goes where, and gives
 //!    each subtask its [`RestoredState::sections_for`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind};
 use riverrun_engine::compat::RestorePlan;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::state::{StateSpec, TypeShape};
 
+use super::chain::Chain;
 use super::choose::{Choice, Decided, NOTHING_YET, RestoreError, choose, show};
-use super::error::{Damage, StoreError};
+use super::error::StoreError;
 use super::manifest::Manifest;
-use super::segment::{Segment, SegmentError};
 use super::store::CheckpointStore;
+use super::view::{Piece, StateFiles, Trust};
 use crate::config::{From, RunOptions};
 
 /// What an attempt begins with.
@@ -94,17 +97,38 @@ fn unreadable(id: CheckpointId, stored: &[CheckpointId], source: StoreError) -> 
     }
 }
 
-/// A checkpoint, read whole, every byte checked.
+/// The files of a restored checkpoint, until somebody closes them; clones are the same.
+#[derive(Clone, Debug)]
+pub struct OpenFiles {
+    files: Arc<Mutex<Option<Arc<StateFiles>>>>,
+}
+
+impl OpenFiles {
+    fn new(files: StateFiles) -> Self {
+        OpenFiles { files: Arc::new(Mutex::new(Some(Arc::new(files)))) }
+    }
+
+    /// The files, unless they are closed.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<StateFiles>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Frees their memory as soon as nobody reads them any more.
+    pub fn close(&self) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A checkpoint whose every byte was checked.
 #[derive(Debug)]
 pub struct RestoredState {
     /// What it consists of.
     pub manifest: Manifest,
-    /// Its files, in the order in which they apply.
-    pub segments: Vec<Segment>,
+    /// Its files, open: their blocks are read as they are applied.
+    pub files: OpenFiles,
     /// Whether its files lie in the job's own store, so that deltas may follow them.
     pub own: bool,
-    /// Where the sections of each stored uid lie: segment, section.
-    places: BTreeMap<String, Vec<(usize, usize)>>,
 }
 
 impl RestoredState {
@@ -120,22 +144,10 @@ impl RestoredState {
     ) -> Result<Self, StoreError> {
         let manifest = store.read_manifest(id).await?;
         manifest.check_job(job)?;
-        let segments = store.load(&manifest).await?;
-        let mut places: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for (at, segment) in segments.iter().enumerate() {
-            for (index, section) in segment.sections().enumerate() {
-                if section.group >= KeyGroup(manifest.key_groups) {
-                    let part = format!("key group {}", section.group.0);
-                    let damage = Damage::Segment(SegmentError::Inconsistent { part });
-                    return Err(store.damaged(id, &manifest.segments[at].file, damage));
-                }
-                match places.get_mut(section.uid) {
-                    Some(places) => places.push((at, index)),
-                    None => drop(places.insert(section.uid.to_owned(), vec![(at, index)])),
-                }
-            }
-        }
-        Ok(RestoredState { manifest, segments, own, places })
+        let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
+        let groups = manifest.key_groups;
+        let files = StateFiles::open(store, id, named, groups, Trust::Nothing).await?;
+        Ok(RestoredState { manifest, files: OpenFiles::new(files), own })
     }
 
     /// The states it holds, by stored uid.
@@ -147,31 +159,26 @@ impl RestoredState {
     }
 
     /// What the subtask of `uid` (the job's) with the keys of `range` restores: state names and
-    /// entries, in the order in which they apply.
-    pub fn sections_for<'a>(
-        &'a self,
-        plan: &'a RestorePlan,
-        uid: &'a Uid,
+    /// entries, in the order in which they apply, key group by key group. `None` when the files
+    /// are closed.
+    #[must_use]
+    pub fn sections_for(
+        &self,
+        plan: &RestorePlan,
+        uid: &Uid,
         range: KeyGroupRange,
-    ) -> impl Iterator<Item = (&'a str, KeyGroup, &'a [u8])> {
-        let mut found = Vec::new();
-        for (stored, places) in &self.places {
-            let states: Vec<&str> = plan
-                .iter()
-                .filter(|((from, _), to)| *from.0 == **stored && to.uid == *uid)
-                .map(|((_, state), _)| state.as_str())
-                .collect();
-            let wanted = places.iter().filter(|(segment, index)| {
-                let section = self.segments[*segment].section(*index);
-                range.contains(section.group) && states.contains(&section.state)
-            });
-            found.extend(wanted.copied().filter(|_| !states.is_empty()));
-        }
-        found.sort_unstable();
-        found.into_iter().map(|(segment, index)| {
-            let section = self.segments[segment].section(index);
-            (section.state, section.group, section.bytes)
-        })
+    ) -> Option<Sections> {
+        let of = plan.iter().filter(|(_, to)| to.uid == *uid);
+        let names = of.map(|((stored, state), _)| (stored.0.to_string(), state.clone()));
+        let (names, groups) = (names.collect(), range.iter().map(KeyGroup).collect());
+        let files = self.files.get()?;
+        Some(Sections { files, names, groups, pieces: VecDeque::new() })
+    }
+
+    /// What the next checkpoint may name of this one.
+    #[must_use]
+    pub fn chain(&self) -> Option<Chain> {
+        self.files.get().map(|files| Chain::of(&files, self.manifest.key_groups))
     }
 
     /// Whether deltas may follow this checkpoint: its files are our own, and the job declares just
@@ -194,10 +201,55 @@ impl RestoredState {
     }
 }
 
+/// Entries to restore: in memory are one key group's changes and 1 MiB of its run; where changes
+/// drop a namespace, that key group's rows of the state.
+///
+/// Invariant: no namespace is dropped. A table that holds many key groups would drop the namespace
+/// of all of them; so there, the live rows come in place of what made them.
+#[derive(Debug)]
+pub struct Sections {
+    files: Arc<StateFiles>,
+    /// Stored operators and their states.
+    names: Vec<(String, String)>,
+    /// Those that follow.
+    groups: VecDeque<KeyGroup>,
+    /// Of the key group under way: which of `names`, and what.
+    pieces: VecDeque<(usize, KeyGroup, Piece)>,
+}
+
+impl Sections {
+    /// Whether there is no state to restore.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() || (self.groups.is_empty() && self.pieces.is_empty())
+    }
+
+    /// The next state's name, key group and entries; `None` when there are no more.
+    ///
+    /// # Errors
+    /// A block that changed since it was checked; storage that does not answer.
+    pub async fn next(&mut self) -> Result<Option<(String, KeyGroup, Bytes)>, StoreError> {
+        while self.pieces.is_empty() {
+            let Some(group) = self.groups.pop_front() else { return Ok(None) };
+            for (at, (uid, state)) in self.names.iter().enumerate() {
+                let pieces = self.files.pieces(group, uid, state).await?;
+                self.pieces.extend(pieces.into_iter().map(|piece| (at, group, piece)));
+            }
+        }
+        let Some((at, group, piece)) = self.pieces.pop_front() else { return Ok(None) };
+        let bytes = self.files.read(piece).await?;
+        Ok(Some((self.names[at].1.clone(), group, bytes)))
+    }
+}
+
 /// Whether both are written and read alike: even an added field would leave entries without it.
 fn same(a: &StateSpec, b: &StateSpec) -> bool {
     let alike = a.name == b.name && a.kind == b.kind && a.codec == b.codec;
-    alike && a.key.same(&b.key) && a.value.same(&b.value)
+    let map_keys = match (&a.map_key, &b.map_key) {
+        (Some(a), Some(b)) => a.same(b),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    alike && map_keys && a.key.same(&b.key) && a.value.same(&b.value)
 }
 
 /// The states of `uid` (the job's) whose stored values have another shape, and that shape.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riverrun_engine::compat::Restored;
+use riverrun_engine::state::entry;
 
 use super::*;
 use crate::checkpoint::testing::{block_on, manifest, segment, spec, take};
@@ -120,6 +121,14 @@ async fn state(name: &str) -> RestoredState {
     RestoredState::load(&store, CheckpointId(2), "cards", true).await.expect("whole")
 }
 
+async fn all(mut sections: Sections) -> Vec<(String, KeyGroup, Bytes)> {
+    let mut read = Vec::new();
+    while let Some(next) = sections.next().await.expect("whole") {
+        read.push(next);
+    }
+    read
+}
+
 #[test]
 fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
     let state = block_on(state("sections"));
@@ -129,9 +138,11 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
         for index in 0..parallelism {
             let range = KeyGroupRange::of_subtask(index, parallelism, 128);
             let mut order: BTreeMap<String, usize> = BTreeMap::new();
-            for (at, (name, _, bytes)) in state.sections_for(&plan, &uid, range).enumerate() {
+            let sections = block_on(all(state.sections_for(&plan, &uid, range).expect("open")));
+            for (at, (name, _, bytes)) in sections.into_iter().enumerate() {
                 assert_eq!(name, "sum");
-                let text = String::from_utf8(bytes.to_vec()).expect("text");
+                let entry = entry::read(&mut &bytes[..]).expect("entries").expect("one");
+                let text = String::from_utf8(entry.value.to_vec()).expect("text");
                 order.insert(text.clone(), at);
                 assert!(seen.insert(text.clone()), "{text} twice");
                 if let Some(group) = text.strip_prefix("entry 2 of ") {
@@ -143,8 +154,13 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
         assert_eq!(seen.len(), 8);
     }
     let all = KeyGroupRange::all(128);
-    assert_eq!(state.sections_for(&plan, &Uid::new("spend"), all).count(), 0, "was renamed");
-    assert_eq!(state.sections_for(&RestorePlan::new(), &uid, all).count(), 0, "was given up");
+    let empty = |plan: &RestorePlan, uid: &Uid| {
+        state.sections_for(plan, uid, all).expect("open").is_empty()
+    };
+    assert!(empty(&plan, &Uid::new("spend")), "was renamed");
+    assert!(empty(&RestorePlan::new(), &uid), "was given up");
+    state.files.close();
+    assert!(state.sections_for(&plan, &uid, all).is_none());
 }
 
 #[test]

@@ -6,24 +6,23 @@
 //! checksum were right.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
+use riverrun_engine::key::KeyGroup;
 
 use super::error::{Damage, StoreError, hint};
 use super::location::{IfAbsent, Location};
-use super::manifest::{Manifest, SegmentEntry};
+use super::manifest::{Manifest, RunEntry, SegmentEntry};
+use super::pins::{Pinned, Pins};
 use super::retain::{Complete, Facts, Removal, decide};
-use super::segment::Segment;
-use super::{disk, manifest_text, names};
-
-/// How many files are read at once.
-const READS_AT_ONCE: usize = 8;
+use super::{disk, frame, manifest_text, names};
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,19 +42,27 @@ enum Medium {
 }
 
 #[derive(Debug)]
-struct Inner {
-    objects: Arc<dyn ObjectStore>,
+pub(super) struct Inner {
+    pub(super) objects: Arc<dyn ObjectStore>,
     path: String,
     medium: Medium,
     /// What retention must know of each manifest, as they never change: bounded by retention
     /// itself.
     known: Mutex<BTreeMap<CheckpointId, Complete>>,
+    pins: Pins,
+}
+
+/// A file that was just made durable.
+struct Made {
+    bytes: u64,
+    checksum: String,
+    index: String,
 }
 
 /// A place for checkpoints; clones are the same place.
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl CheckpointStore {
@@ -95,13 +102,14 @@ impl CheckpointStore {
 
     /// Storage of a test, whose failed writes have certainly not arrived.
     #[cfg(test)]
-    pub(super) fn on_certain(objects: Arc<dyn ObjectStore>) -> Self {
+    pub(crate) fn on_certain(objects: Arc<dyn ObjectStore>) -> Self {
         Self::of(objects, "test", Medium::Memory)
     }
 
     fn of(objects: Arc<dyn ObjectStore>, path: &str, medium: Medium) -> Self {
         let known = Mutex::new(BTreeMap::new());
-        CheckpointStore { inner: Arc::new(Inner { objects, path: path.to_owned(), medium, known }) }
+        let (path, pins) = (path.to_owned(), Pins::default());
+        CheckpointStore { inner: Arc::new(Inner { objects, path, medium, known, pins }) }
     }
 
     /// The path it was opened with.
@@ -127,7 +135,7 @@ impl CheckpointStore {
         listed.map_err(|source| self.unread(folder, source))
     }
 
-    fn unread(&self, file: &str, source: object_store::Error) -> StoreError {
+    pub(super) fn unread(&self, file: &str, source: object_store::Error) -> StoreError {
         let (file, path) = (file.to_owned(), self.inner.path.clone());
         StoreError::Read { file, path, source: source.into() }
     }
@@ -173,14 +181,53 @@ impl CheckpointStore {
         entries: u64,
     ) -> Result<SegmentEntry, StoreError> {
         let file = names::segment(id, attempt)?;
+        let Made { bytes, checksum, index } = self.make(&file, bytes).await?;
+        Ok(SegmentEntry { file, checkpoint: id, mode, bytes, checksum, index, entries })
+    }
+
+    /// Writes what a merge has made of several segments up to `id`: durable when this returns.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::write_segment`].
+    pub async fn write_squashed(
+        &self,
+        file: String,
+        checkpoint: CheckpointId,
+        bytes: Vec<u8>,
+        entries: u64,
+    ) -> Result<SegmentEntry, StoreError> {
+        let Made { bytes, checksum, index } = self.make(&file, bytes).await?;
+        let mode = SnapshotMode::Delta;
+        Ok(SegmentEntry { file, checkpoint, mode, bytes, checksum, index, entries })
+    }
+
+    /// Writes the run of key groups `groups` at `upto`: durable when this returns.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::write_segment`].
+    pub async fn write_run(
+        &self,
+        file: String,
+        upto: CheckpointId,
+        groups: RangeInclusive<KeyGroup>,
+        (bytes, entries): (Vec<u8>, u64),
+    ) -> Result<RunEntry, StoreError> {
+        let Made { bytes, checksum, index } = self.make(&file, bytes).await?;
+        let (first, last) = groups.into_inner();
+        Ok(RunEntry { file, first, last, upto, bytes, checksum, index, entries })
+    }
+
+    async fn make(&self, file: &str, bytes: Vec<u8>) -> Result<Made, StoreError> {
         let checksum = manifest_text::checksum(&bytes);
+        let index = format!("{:016x}", frame::index_checksum(&bytes));
         let len = bytes.len() as u64;
-        match self.create(&file, bytes).await {
-            Ok(()) => Ok(SegmentEntry { file, mode, bytes: len, checksum, entries }),
+        match self.create(file, bytes).await {
+            Ok(()) => Ok(Made { bytes: len, checksum, index }),
             Err(object_store::Error::AlreadyExists { .. }) => {
-                Err(StoreError::SegmentExists { file, path: self.inner.path.clone() })
+                let (file, path) = (file.to_owned(), self.inner.path.clone());
+                Err(StoreError::FileExists { file, path })
             }
-            Err(source) => Err(self.unwritten(file, source)),
+            Err(source) => Err(self.unwritten(file.to_owned(), source)),
         }
     }
 
@@ -229,46 +276,10 @@ impl CheckpointStore {
         f(&mut self.inner.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads and checks all state that `manifest` names, in its order.
-    ///
-    /// # Errors
-    /// The first file that is missing, cut, changed or another checkpoint's, by name.
-    pub async fn load(&self, manifest: &Manifest) -> Result<Vec<Segment>, StoreError> {
-        let read = |entry| self.load_segment(manifest.checkpoint, entry);
-        stream::iter(&manifest.segments).map(read).buffered(READS_AT_ONCE).try_collect().await
-    }
-
-    /// Reads and checks one file of checkpoint `id`.
-    pub(super) async fn load_segment(
-        &self,
-        id: CheckpointId,
-        entry: &SegmentEntry,
-    ) -> Result<Segment, StoreError> {
-        let damaged = |damage| self.damaged(id, &entry.file, damage);
-        let bytes = self.read(&entry.file).await?.ok_or_else(|| damaged(Damage::Missing))?;
-        let (len, checksum) = (bytes.len() as u64, manifest_text::checksum(&bytes));
-        if len == entry.bytes && checksum == entry.checksum {
-            return Segment::parse(bytes).map_err(|e| damaged(Damage::Segment(e)));
-        }
-        if let Some(owner) = self.owner(len, &checksum).await {
-            return Err(damaged(Damage::Exchanged { owner }));
-        }
-        if len != entry.bytes {
-            return Err(damaged(Damage::Length { expected: entry.bytes, found: len }));
-        }
-        Err(damaged(Damage::Checksum { expected: entry.checksum.clone(), found: checksum }))
-    }
-
-    /// Which file of which checkpoint these bytes are, if any: only asked to name a damage.
-    async fn owner(&self, len: u64, checksum: &str) -> Option<String> {
-        for id in self.list().await.ok()? {
-            let Ok(manifest) = self.read_manifest(id).await else { continue };
-            let same = |entry: &&SegmentEntry| entry.bytes == len && entry.checksum == checksum;
-            if let Some(entry) = manifest.segments.iter().find(same) {
-                return Some(format!("these are the bytes of '{}' of checkpoint {id}", entry.file));
-            }
-        }
-        None
+    /// Keeps `files` from being removed as long as what is returned lives.
+    #[must_use]
+    pub fn pin(&self, files: impl IntoIterator<Item = String>) -> Pinned {
+        self.inner.pins.pin(files)
     }
 
     /// Removes what is no longer needed: see [`super::retain`]. `committed` is the newest
@@ -284,9 +295,12 @@ impl CheckpointStore {
         committed: CheckpointId,
         attempt: &str,
     ) -> Result<Removed, StoreError> {
-        let files = self.names_in(names::SEGMENTS).await?;
+        let mut files = self.names_in(names::SEGMENTS).await?;
+        files.extend(self.names_in(names::RUNS).await?);
         let complete = self.complete().await?;
-        let facts = Facts { complete: &complete, files: &files, keep, committed, attempt };
+        // Asked after the listing: what is written meanwhile is pinned, or was not listed.
+        let (complete, files, pinned) = (&complete, &files, &self.inner.pins.names());
+        let facts = Facts { complete, files, pinned, keep, committed, attempt };
         self.remove(decide(&facts)).await
     }
 
@@ -297,7 +311,7 @@ impl CheckpointStore {
     pub async fn remove_orphans(&self, attempt: &str) -> Result<Removed, StoreError> {
         let mut removed = self.retain(usize::MAX, CheckpointId(u64::MAX), attempt).await?;
         let Medium::Folder(folder) = &self.inner.medium else { return Ok(removed) };
-        for within in [names::CHECKPOINTS, names::SEGMENTS] {
+        for within in [names::CHECKPOINTS, names::SEGMENTS, names::RUNS] {
             let staged = disk::remove_staged(&folder.join(within)).map_err(|source| {
                 StoreError::Open { path: folder.join(within).display().to_string(), source }
             })?;

@@ -16,14 +16,15 @@ use riverrun_engine::checkpoint::{
 };
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
+use riverrun_engine::state::entry::{self, Entry, Op};
 use riverrun_engine::state::{StateKind, StateSpec, TypeShape};
 use riverrun_engine::time::Timestamp;
 
 use super::manifest::FORMAT_VERSION;
-use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError};
+use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError, StoredFile};
 
 /// The state `sum` of the tests' operator `spend`.
-pub(super) fn spec() -> StateSpec {
+pub(crate) fn spec() -> StateSpec {
     StateSpec {
         map_key: None,
         name: "sum".into(),
@@ -36,7 +37,7 @@ pub(super) fn spec() -> StateSpec {
 }
 
 /// A manifest of job `cards` without state.
-pub(super) fn manifest(id: u64, attempt: &str) -> Manifest {
+pub(crate) fn manifest(id: u64, attempt: &str) -> Manifest {
     let watermark = Timestamp::from_millis(7);
     let operator = OperatorEntry {
         parallelism: 2,
@@ -65,15 +66,26 @@ pub(super) fn manifest(id: u64, attempt: &str) -> Manifest {
         operators: [(Uid::new("spend"), operator)].into(),
         sources: [(Uid::new("cards"), vec![split])].into(),
         prepared: [("files".to_owned(), vec![prepared])].into(),
+        runs: Vec::new(),
         segments: Vec::new(),
     }
 }
 
+/// A file with these bytes.
+pub(crate) fn stored(bytes: Vec<u8>) -> StoredFile {
+    let store = CheckpointStore::on(Arc::new(object_store::memory::InMemory::new()), "bytes");
+    StoredFile::new(&store, CheckpointId(1), "a file", bytes.len() as u64).with(bytes.into())
+}
+
 /// A segment with one entry in each of `groups` of `spend/sum`, that depends on `salt`.
-pub(super) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64) {
+pub(crate) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64) {
     let mut writer = SegmentWriter::new();
     for group in groups {
-        let bytes = format!("entry {salt} of {group}").into_bytes();
+        let (key, value) = (format!("k{group}"), format!("entry {salt} of {group}"));
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        let mut bytes = Vec::new();
+        let entry = Entry { op: Op::Put, namespace: &[], key, value };
+        entry::write(&mut bytes, entry).expect("short");
         let section = Section { group: KeyGroup(group), entries: 1, bytes };
         writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
     }
@@ -81,7 +93,7 @@ pub(super) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64)
 }
 
 /// Takes checkpoint `id` after `chain`: one more segment, then the manifest.
-pub(super) async fn take(
+pub(crate) async fn take(
     store: &CheckpointStore,
     id: u64,
     attempt: &str,
@@ -91,6 +103,7 @@ pub(super) async fn take(
     let mode = chain.map_or(SnapshotMode::Full, |_| SnapshotMode::Delta);
     let entry = store.write_segment(CheckpointId(id), attempt, bytes, mode, entries).await?;
     let mut manifest = manifest(id, attempt);
+    manifest.runs = chain.map(|chain| chain.runs.clone()).unwrap_or_default();
     manifest.segments = chain.map(|chain| chain.segments.clone()).unwrap_or_default();
     manifest.segments.push(entry);
     store.write_manifest(&manifest).await?;
@@ -98,15 +111,15 @@ pub(super) async fn take(
 }
 
 /// Runs `work` on a runtime of its own.
-pub(super) fn block_on<R>(work: impl Future<Output = R>) -> R {
+pub(crate) fn block_on<R>(work: impl Future<Output = R>) -> R {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.build().expect("a runtime").block_on(work)
+    runtime.enable_time().build().expect("a runtime").block_on(work)
 }
 
 /// Storage whose put number `fail_at` (from 1) fails as a full disk does: before the file is there,
 /// or, when `too_late`, after.
 #[derive(Debug)]
-pub(super) struct FailingStore {
+pub(crate) struct FailingStore {
     inner: Arc<dyn ObjectStore>,
     puts: AtomicU32,
     fail_at: u32,
@@ -114,7 +127,7 @@ pub(super) struct FailingStore {
 }
 
 impl FailingStore {
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, fail_at: u32, too_late: bool) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, fail_at: u32, too_late: bool) -> Arc<Self> {
         Arc::new(FailingStore { inner, puts: AtomicU32::new(0), fail_at, too_late })
     }
 }

@@ -6,7 +6,11 @@ use riverrun_engine::checkpoint::CheckpointId;
 use serde::Serialize;
 
 use super::error::StoreError;
+use super::frame::inconsistent;
+use super::manifest::{FileRef, RunEntry, SegmentEntry};
 use super::names;
+use super::run::RunReader;
+use super::segment::Segment;
 use super::store::CheckpointStore;
 
 /// What was found.
@@ -54,15 +58,43 @@ impl CheckpointStore {
             }
         };
         let mut files = vec![FileReport { file, bytes, problem: None }];
-        for entry in &manifest.segments {
-            let problem = self.load_segment(id, entry).await.err().map(|e| problem(&e));
-            let bytes = match problem {
-                None => Some(entry.bytes),
-                Some(_) => self.length(&entry.file).await,
-            };
-            files.push(FileReport { file: entry.file.clone(), bytes, problem });
+        for run in &manifest.runs {
+            files.push(self.report(run.stored(), self.verify_run(id, run).await).await);
+        }
+        for segment in &manifest.segments {
+            let verified = self.verify_segment(id, segment).await;
+            files.push(self.report(segment.stored(), verified).await);
         }
         Ok(VerifyReport { checkpoint: id, files })
+    }
+
+    async fn verify_run(&self, id: CheckpointId, entry: &RunEntry) -> Result<(), StoreError> {
+        let file = self.checked(id, entry.stored()).await?;
+        let run = RunReader::open(file, entry.stored().index()).await?;
+        run.check().await?;
+        let mut sizes = run.sizes();
+        if run.entries() != entry.entries || !sizes.all(|(group, ..)| entry.holds(group)) {
+            return Err(run.file().damaged(inconsistent("range of key groups")));
+        }
+        Ok(())
+    }
+
+    async fn verify_segment(
+        &self,
+        id: CheckpointId,
+        entry: &SegmentEntry,
+    ) -> Result<(), StoreError> {
+        let file = self.checked(id, entry.stored()).await?;
+        Segment::open(file, entry.stored().index()).await?.check().await
+    }
+
+    async fn report(&self, file: FileRef<'_>, verified: Result<(), StoreError>) -> FileReport {
+        let bytes = match &verified {
+            Ok(()) => Some(file.bytes),
+            Err(_) => self.length(file.file).await,
+        };
+        let problem = verified.err().map(|e| problem(&e));
+        FileReport { file: file.file.to_owned(), bytes, problem }
     }
 
     async fn length(&self, file: &str) -> Option<u64> {

@@ -82,7 +82,7 @@ fn row(checkpoint: CheckpointId, manifest: Result<Manifest, StoreError>) -> Row 
             kind: Some(manifest.kind),
             created: Some(moment(manifest.created)),
             bytes: Some(manifest.bytes()),
-            files: Some(manifest.segments.len()),
+            files: Some(manifest.runs.len() + manifest.segments.len()),
             job: Some(manifest.job),
             problem: None,
         },
@@ -173,6 +173,10 @@ fn content(report: &InspectReport) -> String {
         _ = writeln!(text, "  {}  {} subtask {}", one.participant, one.sink, one.subtask);
     }
     text.push_str("\nfiles\n");
+    for run in &report.runs {
+        let (first, last) = (run.first.0, run.last.0);
+        _ = writeln!(text, "  {}  key groups {first} to {last}, {}", run.file, bytes(run.bytes));
+    }
     for segment in &report.segments {
         let mode = format!("{:?}", segment.mode).to_lowercase();
         _ = writeln!(text, "  {}  {mode}, {}", segment.file, bytes(segment.bytes));

@@ -6,82 +6,32 @@
 //!
 //! ```text
 //! file    = header block* index footer
-//! header  = "RRUNSEGM" version:u32 (1) zero:u32                                      16 bytes
-//! block   = name:u32 group:u16 zero:u16 entries:u64 len:u64                          24 bytes
-//!           len bytes in the entry format of riverrun_engine::state::entry
-//!           xxh3:u64 of everything in the block before it
+//! header  = as in [`super::frame`], with magic "RRUNSEGM" and version 1
+//! block   = entries in the format of riverrun_engine::state::entry
 //! index   = names:u32 name{names} place{blocks}
-//! name    = uid_len:u16 state_len:u16 uid state      UTF-8; blocks name them by position, from 0
-//! place   = offset:u64 (of the block in the file) len:u64 (of the block's entries)
-//!           name:u32 group:u16 zero:u16 entries:u64                                  32 bytes
-//! footer  = index_offset:u64 blocks:u64 entries:u64 index_xxh3:u64
-//!           xxh3:u64 of the footer before it  "RRUNSEGE"                             48 bytes
+//! name    = uid_len:u16 state_len:u16 uid state      UTF-8; places name them by position, from 0
+//! place   = offset:u64 (of the block in the file) len:u64 (of the block) entries:u64
+//!           name:u32 group:u16 zero:u16 xxh3:u64 (of the block)                      40 bytes
+//! footer  = as in [`super::frame`], with magic "RRUNSEGE"
 //! ```
 //!
 //! Invariants: blocks lie without gaps between header and index, the index without gaps before the
-//! footer, and every block says of itself what the index says of it. So no byte of the file is
-//! outside a check, and a flipped bit or a cut anywhere is found. A reader of ranges (object
-//! storage) takes footer and index first and then checks each block it fetches by itself.
+//! footer. Checksums form a tree: the manifest holds that of the index, the index those of the
+//! blocks. So no byte of the file is outside a check, a flipped bit or a cut anywhere is found, and
+//! a reader of ranges takes the index first and then believes each block it fetches by itself.
+//! Blocks of one state and key group apply in their order.
 
 mod reader;
 mod writer;
 
-use thiserror::Error;
-
 pub use reader::{SectionRef, Segment};
 pub use writer::SegmentWriter;
 
-const VERSION: u32 = 1;
-const HEADER_MAGIC: &[u8; 8] = b"RRUNSEGM";
-const FOOTER_MAGIC: &[u8; 8] = b"RRUNSEGE";
-const HEADER_BYTES: usize = 16;
-const BLOCK_HEAD_BYTES: usize = 24;
-const CHECKSUM_BYTES: usize = 8;
-const PLACE_BYTES: usize = 32;
-const FOOTER_BYTES: usize = 48;
+use super::frame::Kind;
 
-/// What is wrong with a segment's bytes.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum SegmentError {
-    /// Shorter than the shortest.
-    #[error("{bytes} bytes are no segment")]
-    Short {
-        /// How many there are.
-        bytes: usize,
-    },
-    /// Another kind of file.
-    #[error("it is no segment: its {part} does not begin or end as one")]
-    Magic {
-        /// Header or footer.
-        part: &'static str,
-    },
-    /// Another version.
-    #[error("it is a segment of format version {found}, this engine reads version {VERSION}")]
-    Version {
-        /// As the file says.
-        found: u32,
-    },
-    /// A checksum that does not fit.
-    #[error("the checksum of its {part} is wrong")]
-    Checksum {
-        /// Which part.
-        part: String,
-    },
-    /// Checksums fit, but the parts do not fit together.
-    #[error("its {part} contradicts the rest of the file")]
-    Inconsistent {
-        /// Which part.
-        part: String,
-    },
-    /// A name that cannot be written.
-    #[error("the name of state '{state}' of '{uid}' is longer than 65535 bytes")]
-    NameLength {
-        /// The operator.
-        uid: String,
-        /// The state.
-        state: String,
-    },
-}
+pub(super) const KIND: Kind =
+    Kind { name: "segment", header: b"RRUNSEGM", footer: b"RRUNSEGE", version: 1 };
+const PLACE_BYTES: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -91,6 +41,15 @@ mod tests {
     use riverrun_engine::key::KeyGroup;
 
     use super::*;
+    use crate::checkpoint::frame::index_checksum;
+    use crate::checkpoint::testing::{block_on, stored};
+    use crate::checkpoint::{FormatError, StoreError};
+
+    /// Reads `bytes` where the manifest means `whole`.
+    fn check(whole: &[u8], bytes: Vec<u8>) -> Result<(), StoreError> {
+        let index = index_checksum(whole);
+        block_on(async { Segment::open(stored(bytes), index).await?.check().await })
+    }
 
     fn section(group: u16, bytes: Vec<u8>) -> Section {
         Section { group: KeyGroup(group), entries: 1 + u64::from(group), bytes }
@@ -110,31 +69,32 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_cut_is_found() {
         let whole = example();
-        Segment::parse(whole.clone().into()).expect("whole");
+        check(&whole, whole.clone()).expect("whole");
         for at in 0..whole.len() * 8 {
             let mut damaged = whole.clone();
             damaged[at / 8] ^= 1 << (at % 8);
-            assert!(Segment::parse(damaged.into()).is_err(), "bit {at}");
+            assert!(check(&whole, damaged).is_err(), "bit {at}");
         }
         for len in 0..whole.len() {
-            assert!(Segment::parse(whole[..len].to_vec().into()).is_err(), "cut at {len}");
+            assert!(check(&whole, whole[..len].to_vec()).is_err(), "cut at {len}");
         }
         let longer = [&whole[..], &[0]].concat();
-        assert!(Segment::parse(longer.into()).is_err(), "grown");
+        assert!(check(&whole, longer).is_err(), "grown");
     }
 
     #[test]
     fn a_newer_version_is_refused_by_number() {
         let mut bytes = example();
         bytes[8] = 2;
-        let error = Segment::parse(bytes.into()).expect_err("newer");
-        assert_eq!(error, SegmentError::Version { found: 2 });
+        let error = check(&example(), bytes).expect_err("newer");
+        let version = FormatError::Version { kind: "segment", found: 2, known: 1 };
+        assert!(error.to_string().contains(&version.to_string()), "{error}");
     }
 
     #[test]
     fn version_1_never_changes() {
         let checksum = xxhash_rust::xxh3::xxh3_128(&example());
-        let expected = "540c81356088c62a9d85f1df3f7b4256";
+        let expected = "6e8312852567e0627cc5fdf0e6e284df";
         assert_eq!(format!("{checksum:032x}"), expected, "the format of segments has changed");
     }
 
@@ -152,15 +112,18 @@ mod tests {
             }
             let (bytes, entries) = writer.finish();
             prop_assert_eq!(entries, expected.iter().map(|(_, _, s)| s.entries).sum::<u64>());
-            let segment = Segment::parse(bytes.into()).expect("whole");
-            let read: Vec<_> = segment
-                .sections()
-                .map(|s| {
-                    let section =
-                        Section { group: s.group, entries: s.entries, bytes: s.bytes.to_vec() };
-                    (s.uid.to_owned(), s.state.to_owned(), section)
-                })
-                .collect();
+            let read: Vec<_> = block_on(async {
+                let index = index_checksum(&bytes);
+                let segment = Segment::open(stored(bytes), index).await.expect("whole");
+                let mut read = Vec::new();
+                for (index, s) in segment.sections().enumerate() {
+                    let bytes = segment.read(index).await.expect("whole").to_vec();
+                    assert_eq!(bytes.len() as u64, s.bytes);
+                    let section = Section { group: s.group, entries: s.entries, bytes };
+                    read.push((s.uid.to_owned(), s.state.to_owned(), section));
+                }
+                read
+            });
             prop_assert_eq!(read, expected);
         }
     }

@@ -1,4 +1,5 @@
-//! Reads a segment, checking every byte before any is believed. Called by the store.
+//! Reads a segment by ranges, checking every byte before it is believed. Called by the store,
+//! by [`crate::checkpoint::view`] and by merges.
 
 use std::ops::Range;
 
@@ -6,12 +7,12 @@ use bytes::Bytes;
 use riverrun_engine::key::KeyGroup;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    BLOCK_HEAD_BYTES, CHECKSUM_BYTES, FOOTER_BYTES, FOOTER_MAGIC, HEADER_BYTES, HEADER_MAGIC,
-    PLACE_BYTES, SegmentError, VERSION,
-};
+use super::{KIND, PLACE_BYTES};
+use crate::checkpoint::StoreError;
+use crate::checkpoint::file::StoredFile;
+use crate::checkpoint::frame::{self, Cursor, FormatError, HEADER_BYTES, inconsistent};
 
-/// One section, borrowed from its segment.
+/// What the index says of one section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SectionRef<'a> {
     /// The operator.
@@ -22,183 +23,107 @@ pub struct SectionRef<'a> {
     pub group: KeyGroup,
     /// How many entries.
     pub entries: u64,
-    /// The entries.
-    pub bytes: &'a [u8],
+    /// How many bytes they take.
+    pub bytes: u64,
 }
 
 #[derive(Debug)]
 struct Place {
-    name: usize,
+    name: u32,
     group: KeyGroup,
     entries: u64,
-    bytes: Range<usize>,
+    block: Range<u64>,
+    checksum: u64,
 }
 
-/// A segment whose every byte was checked.
+/// A segment whose index was checked; its blocks are checked as they are read.
 #[derive(Debug)]
 pub struct Segment {
-    bytes: Bytes,
+    file: StoredFile,
     names: Vec<(String, String)>,
     places: Vec<Place>,
 }
 
 impl Segment {
-    /// Checks everything.
+    /// Reads and checks everything but the blocks.
+    ///
+    /// The index must have the checksum `index`.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn parse(bytes: Bytes) -> Result<Segment, SegmentError> {
-        let footer = Footer::read(&bytes)?;
-        let mut index = Reader { rest: &bytes[footer.index.clone()], part: "index" };
-        let names = index.names()?;
+    pub async fn open(file: StoredFile, index: u64) -> Result<Segment, StoreError> {
+        let framed = frame::open(&KIND, &file, index).await?;
+        let mut index = Cursor { rest: &framed.index };
+        let wrong = || file.damaged(inconsistent("index"));
+        let names = index.names().ok_or_else(wrong)?;
         let mut places = Vec::with_capacity(index.rest.len() / PLACE_BYTES);
-        let (mut at, mut entries) = (HEADER_BYTES, 0_u64);
-        for number in 0..footer.blocks {
-            let (place, end) = index.place(&bytes[..footer.index.start], at, number)?;
-            if place.name >= names.len() {
-                return Err(inconsistent(format!("block {number}")));
-            }
+        let (mut at, mut entries) = (HEADER_BYTES as u64, 0_u64);
+        for number in 0..framed.blocks {
+            let place = place(&mut index, at).filter(|place| {
+                (place.name as usize) < names.len() && place.block.end <= framed.index_offset
+            });
+            let place =
+                place.ok_or_else(|| file.damaged(inconsistent(format!("block {number}"))))?;
             entries = entries.wrapping_add(place.entries);
-            at = end;
+            at = place.block.end;
             places.push(place);
         }
-        if !index.rest.is_empty() || at != footer.index.start || entries != footer.entries {
-            return Err(inconsistent("index".to_owned()));
+        if !index.rest.is_empty() || at != framed.index_offset || entries != framed.entries {
+            return Err(wrong());
         }
-        Ok(Segment { bytes, names, places })
+        Ok(Segment { file, names, places })
     }
 
     /// The sections, in the order in which they were added.
     pub fn sections(&self) -> impl ExactSizeIterator<Item = SectionRef<'_>> {
-        self.places.iter().map(|place| self.section_at(place))
+        self.places.iter().map(|place| {
+            let (uid, state) = &self.names[place.name as usize];
+            let bytes = place.block.end - place.block.start;
+            SectionRef { uid, state, group: place.group, entries: place.entries, bytes }
+        })
     }
 
-    /// Section number `index`.
-    pub(in crate::checkpoint) fn section(&self, index: usize) -> SectionRef<'_> {
-        self.section_at(&self.places[index])
+    /// The entries of section number `index`, checked.
+    ///
+    /// # Errors
+    /// A block that is damaged; storage that does not answer.
+    ///
+    /// # Panics
+    /// When there is no such section.
+    pub async fn read(&self, index: usize) -> Result<Bytes, StoreError> {
+        let place = &self.places[index];
+        let block = self.file.range(place.block.clone()).await?;
+        if xxh3_64(&block) == place.checksum {
+            return Ok(block);
+        }
+        let part = format!("block {index} at byte {}", place.block.start);
+        Err(self.file.damaged(FormatError::Checksum { part }))
     }
 
-    fn section_at(&self, place: &Place) -> SectionRef<'_> {
-        let (uid, state) = &self.names[place.name];
-        let bytes = &self.bytes[place.bytes.clone()];
-        SectionRef { uid, state, group: place.group, entries: place.entries, bytes }
+    /// Reads and checks every block.
+    ///
+    /// # Errors
+    /// The first that is damaged.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        for index in 0..self.places.len() {
+            self.read(index).await?;
+        }
+        Ok(())
     }
-}
 
-fn inconsistent(part: String) -> SegmentError {
-    SegmentError::Inconsistent { part }
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let number = bytes[at..].first_chunk().expect("the caller has checked the length");
-    u64::from_le_bytes(*number)
-}
-
-struct Footer {
-    index: Range<usize>,
-    blocks: u64,
-    entries: u64,
-}
-
-impl Footer {
-    fn read(bytes: &[u8]) -> Result<Footer, SegmentError> {
-        if bytes.len() < HEADER_BYTES + FOOTER_BYTES {
-            return Err(SegmentError::Short { bytes: bytes.len() });
-        }
-        if &bytes[..8] != HEADER_MAGIC {
-            return Err(SegmentError::Magic { part: "header" });
-        }
-        let (version, zero) = (u64_at(bytes, 8) as u32, u64_at(bytes, 8) >> 32);
-        if version != VERSION {
-            return Err(SegmentError::Version { found: version });
-        }
-        if zero != 0 {
-            return Err(SegmentError::Magic { part: "header" });
-        }
-        let end = bytes.len() - FOOTER_BYTES;
-        let footer = &bytes[end..];
-        if &footer[FOOTER_BYTES - 8..] != FOOTER_MAGIC {
-            return Err(SegmentError::Magic { part: "footer" });
-        }
-        if xxh3_64(&footer[..32]) != u64_at(footer, 32) {
-            return Err(SegmentError::Checksum { part: "footer".to_owned() });
-        }
-        let start = usize::try_from(u64_at(footer, 0)).ok();
-        let start = start.filter(|start| (HEADER_BYTES..=end).contains(start));
-        let index = start.ok_or_else(|| inconsistent("footer".to_owned()))?..end;
-        if xxh3_64(&bytes[index.clone()]) != u64_at(footer, 24) {
-            return Err(SegmentError::Checksum { part: "index".to_owned() });
-        }
-        Ok(Footer { index, blocks: u64_at(footer, 8), entries: u64_at(footer, 16) })
+    /// The file it lies in.
+    #[must_use]
+    pub fn file(&self) -> &StoredFile {
+        &self.file
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-    part: &'static str,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], SegmentError> {
-        let (taken, rest) =
-            self.rest.split_at_checked(len).ok_or_else(|| inconsistent(self.part.to_owned()))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], SegmentError> {
-        let bytes = self.take(N)?;
-        Ok(*bytes.first_chunk().expect("as many as were asked for"))
-    }
-
-    fn names(&mut self) -> Result<Vec<(String, String)>, SegmentError> {
-        let count = u32::from_le_bytes(self.number()?);
-        let mut names = Vec::new();
-        for _ in 0..count {
-            let uid_len = u16::from_le_bytes(self.number()?);
-            let state_len = u16::from_le_bytes(self.number()?);
-            let (uid, state) = (self.take(uid_len.into())?, self.take(state_len.into())?);
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec());
-            let name = text(uid).and_then(|uid| Ok((uid, text(state)?)));
-            names.push(name.map_err(|_| inconsistent(self.part.to_owned()))?);
-        }
-        Ok(names)
-    }
-
-    /// The next place, whose block is checked and must begin at `at`; and where the block ends.
-    fn place(
-        &mut self,
-        file: &[u8],
-        at: usize,
-        number: u64,
-    ) -> Result<(Place, usize), SegmentError> {
-        let place = self.take(PLACE_BYTES)?;
-        let wrong = || inconsistent(format!("block {number}"));
-        let len = usize::try_from(u64_at(place, 8)).map_err(|_| wrong())?;
-        let whole = len.checked_add(BLOCK_HEAD_BYTES + CHECKSUM_BYTES).ok_or_else(wrong)?;
-        let block = file.get(at..).and_then(|rest| rest.get(..whole)).ok_or_else(wrong)?;
-        let (body, checksum) = block.split_at(whole - CHECKSUM_BYTES);
-        if xxh3_64(body) != u64_at(checksum, 0) {
-            let part = format!("block {number} at byte {at}");
-            return Err(SegmentError::Checksum { part });
-        }
-        let (what, zero) = (&place[16..PLACE_BYTES], &place[22..24]);
-        let same = u64_at(place, 0) == at as u64
-            && body[..16] == *what
-            && u64_at(body, 16) == len as u64
-            && zero == [0; 2];
-        if !same {
-            return Err(wrong());
-        }
-        let start = at + BLOCK_HEAD_BYTES;
-        let name = *what.first_chunk().expect("sixteen bytes");
-        let group = *what[4..].first_chunk().expect("sixteen bytes");
-        let place = Place {
-            name: u32::from_le_bytes(name) as usize,
-            group: KeyGroup(u16::from_le_bytes(group)),
-            entries: u64_at(what, 8),
-            bytes: start..start + len,
-        };
-        Ok((place, at + whole))
-    }
+/// The next place, whose block begins at `at`.
+fn place(index: &mut Cursor<'_>, at: u64) -> Option<Place> {
+    let (offset, len, entries) = (index.u64()?, index.u64()?, index.u64()?);
+    let (name, group, zero) = (index.u32()?, index.u16()?, index.u16()?);
+    let checksum = index.u64()?;
+    let block = offset..offset.checked_add(len)?;
+    let right = offset == at && zero == 0;
+    right.then_some(Place { name, group: KeyGroup(group), entries, block, checksum })
 }

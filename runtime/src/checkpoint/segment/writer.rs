@@ -6,7 +6,8 @@ use riverrun_engine::checkpoint::Section;
 use riverrun_engine::graph::Uid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{BLOCK_HEAD_BYTES, CHECKSUM_BYTES, FOOTER_MAGIC, HEADER_MAGIC, SegmentError, VERSION};
+use super::KIND;
+use crate::checkpoint::frame::{self, FormatError};
 
 /// Writes a segment, section by section.
 #[derive(Debug)]
@@ -30,12 +31,8 @@ impl SegmentWriter {
     /// An empty segment.
     #[must_use]
     pub fn new() -> Self {
-        let mut out = Vec::with_capacity(4096);
-        out.extend_from_slice(HEADER_MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
         SegmentWriter {
-            out,
+            out: frame::begin(&KIND),
             names: HashMap::new(),
             name_bytes: Vec::new(),
             name_count: 0,
@@ -55,35 +52,27 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// A name that is too long.
-    pub fn add(&mut self, uid: &Uid, state: &str, section: &Section) -> Result<(), SegmentError> {
+    pub fn add(&mut self, uid: &Uid, state: &str, section: &Section) -> Result<(), FormatError> {
         let name = self.name(uid, state)?;
-        let (start, len) = (self.out.len(), section.bytes.len() as u64);
-        self.out.reserve(BLOCK_HEAD_BYTES + section.bytes.len() + CHECKSUM_BYTES);
-        put_what(&mut self.out, name, section);
-        self.out.extend_from_slice(&len.to_le_bytes());
+        let (start, len) = (self.out.len() as u64, section.bytes.len() as u64);
         self.out.extend_from_slice(&section.bytes);
-        let checksum = xxh3_64(&self.out[start..]);
-        self.out.extend_from_slice(&checksum.to_le_bytes());
-        self.places.extend_from_slice(&(start as u64).to_le_bytes());
-        self.places.extend_from_slice(&len.to_le_bytes());
-        put_what(&mut self.places, name, section);
+        for number in [start, len, section.entries] {
+            self.places.extend_from_slice(&number.to_le_bytes());
+        }
+        self.places.extend_from_slice(&name.to_le_bytes());
+        self.places.extend_from_slice(&section.group.0.to_le_bytes());
+        self.places.extend_from_slice(&[0; 2]);
+        self.places.extend_from_slice(&xxh3_64(&section.bytes).to_le_bytes());
         self.blocks += 1;
         self.entries += section.entries;
         Ok(())
     }
 
-    fn name(&mut self, uid: &Uid, state: &str) -> Result<u32, SegmentError> {
+    fn name(&mut self, uid: &Uid, state: &str) -> Result<u32, FormatError> {
         if let Some(name) = self.names.get(uid).and_then(|states| states.get(state)) {
             return Ok(*name);
         }
-        let too_long =
-            |_| SegmentError::NameLength { uid: uid.to_string(), state: state.to_owned() };
-        let uid_len = u16::try_from(uid.0.len()).map_err(too_long)?;
-        let state_len = u16::try_from(state.len()).map_err(too_long)?;
-        self.name_bytes.extend_from_slice(&uid_len.to_le_bytes());
-        self.name_bytes.extend_from_slice(&state_len.to_le_bytes());
-        self.name_bytes.extend_from_slice(uid.0.as_bytes());
-        self.name_bytes.extend_from_slice(state.as_bytes());
+        frame::put_name(&mut self.name_bytes, &uid.0, state)?;
         let name = self.name_count;
         self.name_count += 1;
         self.names.entry(uid.clone()).or_default().insert(state.to_owned(), name);
@@ -97,21 +86,7 @@ impl SegmentWriter {
         self.out.extend_from_slice(&self.name_count.to_le_bytes());
         self.out.extend_from_slice(&self.name_bytes);
         self.out.extend_from_slice(&self.places);
-        let index_checksum = xxh3_64(&self.out[index..]);
-        let footer = self.out.len();
-        for number in [index as u64, self.blocks, self.entries, index_checksum] {
-            self.out.extend_from_slice(&number.to_le_bytes());
-        }
-        let checksum = xxh3_64(&self.out[footer..]);
-        self.out.extend_from_slice(&checksum.to_le_bytes());
-        self.out.extend_from_slice(FOOTER_MAGIC);
+        frame::end(&KIND, &mut self.out, index, self.blocks, self.entries);
         (self.out, self.entries)
     }
-}
-
-fn put_what(out: &mut Vec<u8>, name: u32, section: &Section) {
-    out.extend_from_slice(&name.to_le_bytes());
-    out.extend_from_slice(&section.group.0.to_le_bytes());
-    out.extend_from_slice(&[0; 2]);
-    out.extend_from_slice(&section.entries.to_le_bytes());
 }

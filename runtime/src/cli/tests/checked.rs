@@ -38,6 +38,7 @@ fn manifest(graph: &Graph) -> Manifest {
         operators: operators.collect(),
         sources: BTreeMap::from([(Uid::new("cards"), Vec::new())]),
         prepared: BTreeMap::new(),
+        runs: Vec::new(),
         segments: Vec::new(),
     }
 }

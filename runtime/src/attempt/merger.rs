@@ -1,0 +1,162 @@
+//! Runs merges beside the coordinator: one at a time, on a thread of its own.
+//!
+//! Called by [`super::write`] after each checkpoint. A merge that fails is counted and logged, and
+//! tried again later, each time after a longer pause: the job goes on, its files only grow.
+//! Invariants: what a merge reads and makes is pinned until its result is in a manifest or given
+//! up; no merge outlives its attempt; no file name is used twice.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::checkpoint::run::merge::{Merged, Task, merge};
+use crate::checkpoint::{Chain, CheckpointStore, Pinned, StoreError};
+use crate::doors;
+
+/// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// What merges have done in this attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MergeCounts {
+    /// How many ended well.
+    pub done: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// Bytes they wrote.
+    pub bytes: u64,
+}
+
+struct Running {
+    task: Task,
+    /// What it reads.
+    inputs: Pinned,
+    done: oneshot::Receiver<(Result<Merged, StoreError>, Pinned)>,
+    /// Dropped to end it early.
+    wanted: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// A merge that has ended well; its files stay as long as this lives.
+pub struct Outcome {
+    /// What was asked for.
+    pub task: Task,
+    /// What was made.
+    pub merged: Merged,
+    pinned: (Pinned, Pinned),
+}
+
+impl Outcome {
+    /// Gives up the hold on its files: a manifest names them, or nobody will.
+    pub fn release(self) {
+        drop(self.pinned);
+    }
+}
+
+/// Runs the merges of one attempt.
+pub struct Merger {
+    store: CheckpointStore,
+    attempt: String,
+    running: Option<Running>,
+    next_number: u64,
+    failed_in_a_row: u32,
+    not_before: Duration,
+    counts: MergeCounts,
+}
+
+impl Merger {
+    /// For `attempt`, whose name is part of all file names.
+    #[must_use]
+    pub fn new(store: CheckpointStore, attempt: &str) -> Self {
+        Merger {
+            store,
+            attempt: attempt.to_owned(),
+            running: None,
+            next_number: 0,
+            failed_in_a_row: 0,
+            not_before: Duration::ZERO,
+            counts: MergeCounts::default(),
+        }
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counts(&self) -> MergeCounts {
+        self.counts
+    }
+
+    /// Begins a merge if one is worth it and none is running. `chain` is what the newest manifest
+    /// names.
+    pub fn begin(&mut self, chain: &Chain) {
+        if self.running.is_some() || doors::monotonic() < self.not_before {
+            return;
+        }
+        let Some(task) = chain.task(&self.attempt, self.next_number) else { return };
+        // As many files as there are key groups at most.
+        self.next_number += u64::from(task.groups);
+        let files = task.runs.iter().map(|run| &run.file);
+        let files = files.chain(task.segments.iter().map(|segment| &segment.file));
+        let inputs = self.store.pin(files.cloned());
+        let (wanted, ended) = oneshot::channel();
+        let (send, done) = oneshot::channel();
+        let (store, work) = (self.store.clone(), task.clone());
+        tracing::debug!(order = ?task.order, upto = %task.upto, "merge begins");
+        let thread = doors::spawn_thread("merge", move || {
+            let mut made = store.pin([]);
+            let merged = doors::wait_for(async {
+                tokio::select! {
+                    merged = merge(&store, &work, &mut made) => Some(merged),
+                    _ = ended => None,
+                }
+            });
+            if let Some(merged) = merged {
+                // Nobody takes it when the attempt is over: the files are orphans then.
+                drop(send.send((merged, made)));
+            }
+        });
+        self.running = Some(Running { task, inputs, done, wanted, thread });
+    }
+
+    /// The result of the merge that has ended meanwhile, if one has.
+    pub fn take(&mut self) -> Option<Outcome> {
+        let (merged, made) = match self.running.as_mut()?.done.try_recv() {
+            Ok((Ok(merged), made)) => (Ok(merged), made),
+            Ok((Err(error), made)) => (Err(error.to_string()), made),
+            Err(oneshot::error::TryRecvError::Empty) => return None,
+            Err(oneshot::error::TryRecvError::Closed) => {
+                (Err("its thread has panicked".to_owned()), Pinned::default())
+            }
+        };
+        let Running { task, inputs, thread, .. } = self.running.take()?;
+        drop(thread.join());
+        match merged {
+            Ok(merged) => {
+                self.failed_in_a_row = 0;
+                self.counts.done += 1;
+                self.counts.bytes += merged.bytes();
+                tracing::debug!(order = ?task.order, bytes = merged.bytes(), "merge done");
+                Some(Outcome { task, merged, pinned: (inputs, made) })
+            }
+            Err(error) => {
+                let pause = PAUSE * 2_u32.saturating_pow(self.failed_in_a_row.min(8));
+                self.not_before = doors::monotonic() + pause.min(PAUSE_MAX);
+                self.failed_in_a_row += 1;
+                self.counts.failed += 1;
+                tracing::warn!(error, order = ?task.order, "merge failed, tried again later");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Merger {
+    /// Ends the merge that is running: the next attempt, or another process, owns the store then.
+    fn drop(&mut self) {
+        if let Some(Running { wanted, thread, .. }) = self.running.take() {
+            drop(wanted);
+            drop(thread.join());
+        }
+    }
+}

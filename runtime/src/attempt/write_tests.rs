@@ -1,0 +1,178 @@
+//! Checkpoints that fail, one after the other: what they cut is in the next one that completes.
+
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use riverrun_engine::checkpoint::{Section, StateSnapshot};
+use riverrun_engine::key::{KeyGroup, KeyGroupRange};
+use riverrun_engine::state::entry::{self, Entry, Op};
+
+use super::*;
+use crate::checkpoint::StateReader;
+use crate::checkpoint::testing::{FailingStore, block_on};
+use crate::plan::TaskId;
+
+const GROUPS: u16 = 4;
+
+fn writer(store: &CheckpointStore) -> Writer {
+    let names = (Arc::from("cards"), Arc::from("a"));
+    let base = Some(Chain::new(GROUPS));
+    Writer::new(store.clone(), names, &Graph::default(), GROUPS, BTreeMap::new(), base)
+}
+
+fn subtask(index: u32) -> Subtask {
+    Subtask { task: TaskId(0), index }
+}
+
+/// The part of a subtask, which owns key group `index`: one row.
+fn part(index: u32, key: u8, value: &str) -> Part {
+    let mut bytes = Vec::new();
+    let entry = Entry { op: Op::Put, namespace: &[], key: &[key], value: value.as_bytes() };
+    entry::write(&mut bytes, entry).expect("short");
+    let sections = vec![Section { group: KeyGroup(index as u16), entries: 1, bytes }];
+    let states = vec![StateSnapshot { state: "sum".into(), sections }];
+    let snapshot = OperatorSnapshot { watermark: Timestamp::MIN, states };
+    Part { operators: vec![(Uid::new("spend"), snapshot)], ..Part::default() }
+}
+
+fn parts(key: u8, value: &str) -> BTreeMap<Subtask, Part> {
+    (0..2).map(|index| (subtask(index), part(index, key, value))).collect()
+}
+
+fn barrier(writer: &mut Writer, id: u64, kind: CheckpointKind) -> Barrier {
+    let barrier = Barrier { checkpoint: CheckpointId(id), kind, mode: writer.mode(kind) };
+    writer.begun(barrier);
+    barrier
+}
+
+async fn write(
+    writer: &mut Writer,
+    barrier: Barrier,
+    parts: BTreeMap<Subtask, Part>,
+) -> Result<Manifest, StoreError> {
+    let written = writer.write(barrier, Timestamp::MIN, parts, PreparedBy::new()).await;
+    written.map(|(manifest, _)| manifest)
+}
+
+async fn rows(store: &CheckpointStore, manifest: &Manifest) -> Vec<String> {
+    let reader = StateReader::open(store, manifest.clone()).await.expect("whole");
+    let mut rows = reader.rows(&Uid::new("spend"), "sum", KeyGroupRange::all(GROUPS));
+    let mut read = Vec::new();
+    while let Some(row) = rows.next().await.expect("whole") {
+        let value = String::from_utf8_lossy(&row.value).into_owned();
+        read.push(format!("{}/{}={value}", row.group.0, row.key[0]));
+    }
+    read
+}
+
+const PERIODIC: CheckpointKind = CheckpointKind::Periodic;
+
+#[test]
+fn what_a_failed_checkpoint_cut_is_in_the_next_one() {
+    // The third file is the second segment.
+    let failing = FailingStore::new(Arc::new(InMemory::new()), 3, false);
+    let store = CheckpointStore::on_certain(failing);
+    block_on(async {
+        let mut writer = writer(&store);
+        let first = barrier(&mut writer, 1, PERIODIC);
+        assert_eq!(first.mode, SnapshotMode::Delta);
+        write(&mut writer, first, parts(1, "a")).await.expect("writes");
+        let second = barrier(&mut writer, 2, PERIODIC);
+        write(&mut writer, second, parts(2, "b")).await.expect_err("the disk is full");
+
+        // The third times out: one part is there, the other comes late, behind the next barrier.
+        let third = barrier(&mut writer, 3, PERIODIC);
+        writer.failed(third, [(subtask(0), part(0, 3, "c"))].into());
+        let fourth = barrier(&mut writer, 4, PERIODIC);
+        assert_eq!(fourth.mode, SnapshotMode::Delta, "nothing is lost");
+        writer.carry(third.checkpoint, part(1, 3, "c"));
+        let manifest = write(&mut writer, fourth, parts(2, "d")).await.expect("writes");
+        let all = ["0/1=a", "0/2=d", "0/3=c", "1/1=a", "1/2=d", "1/3=c"];
+        assert_eq!(rows(&store, &manifest).await, all);
+        assert_eq!(manifest.segments.len(), 2);
+
+        let fifth = barrier(&mut writer, 5, PERIODIC);
+        let manifest = write(&mut writer, fifth, parts(9, "e")).await.expect("writes");
+        assert_eq!(manifest.segments[2].entries, 2, "what was carried is written once");
+    });
+}
+
+#[test]
+fn a_savepoint_names_its_own_file_only_and_a_failed_one_is_followed_by_everything() {
+    let failing = FailingStore::new(Arc::new(InMemory::new()), 3, false);
+    let store = CheckpointStore::on_certain(failing);
+    block_on(async {
+        let mut writer = writer(&store);
+        let first = barrier(&mut writer, 1, PERIODIC);
+        write(&mut writer, first, parts(1, "a")).await.expect("writes");
+        let second = barrier(&mut writer, 2, CheckpointKind::Savepoint);
+        assert_eq!(second.mode, SnapshotMode::Full);
+        write(&mut writer, second, parts(1, "b")).await.expect_err("the disk is full");
+        let third = barrier(&mut writer, 3, PERIODIC);
+        assert_eq!(third.mode, SnapshotMode::Full, "tables count as written");
+        writer.carry(second.checkpoint, part(0, 7, "of the savepoint that failed"));
+        write(&mut writer, third, parts(1, "c")).await.expect("writes");
+        let fourth = barrier(&mut writer, 4, CheckpointKind::Savepoint);
+        let manifest = write(&mut writer, fourth, parts(1, "d")).await.expect("writes");
+        assert_eq!(rows(&store, &manifest).await, ["0/1=d", "1/1=d"]);
+        assert_eq!((manifest.runs.len(), manifest.segments.len()), (0, 1));
+        assert!(manifest.segments[0].file.contains("00004-a"), "{manifest:?}");
+    });
+}
+
+#[test]
+fn a_delta_without_what_was_given_up_is_refused() {
+    let store = CheckpointStore::on_certain(Arc::new(InMemory::new()));
+    block_on(async {
+        let mut writer = writer(&store);
+        let first = barrier(&mut writer, 1, PERIODIC);
+        let second = barrier(&mut writer, 2, PERIODIC);
+        let much = "x".repeat(300 << 20);
+        writer.failed(first, [(subtask(0), part(0, 1, &much))].into());
+        let error = write(&mut writer, second, parts(1, "b")).await.expect_err("incomplete");
+        assert!(error.to_string().contains("given up"), "{error}");
+        let third = barrier(&mut writer, 3, PERIODIC);
+        assert_eq!(third.mode, SnapshotMode::Full);
+    });
+}
+
+#[test]
+fn a_thousand_checkpoints_of_a_sum_take_little_room_and_few_files() {
+    let objects = Arc::new(InMemory::new());
+    let store = CheckpointStore::on_certain(objects.clone());
+    block_on(async {
+        let mut writer = writer(&store);
+        let mut storage = StorageStatus::default();
+        let value = "0123456789".repeat(1000);
+        for id in 1..=1000 {
+            let barrier = barrier(&mut writer, id, PERIODIC);
+            let parts = (0..2).map(|index| {
+                let mut all = part(index, 0, &value);
+                let sections = &mut all.operators[0].1.states[0].sections;
+                for key in 1..20 {
+                    let next = part(index, key, &format!("{id} {value}"));
+                    sections.extend(next.operators[0].1.states[0].sections.clone());
+                }
+                (subtask(index), all)
+            });
+            let parts = parts.collect();
+            let written = writer.write(barrier, Timestamp::MIN, parts, PreparedBy::new()).await;
+            storage = written.expect("writes").1.storage;
+            store.retain(3, CheckpointId(id), "a").await.expect("retains");
+            // Merges run beside: give them time, or a thousand checkpoints are over before one.
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        assert!(storage.merges > 10 && storage.merges_failed == 0, "{storage:?}");
+        let written = storage.delta_bytes + storage.merge_bytes;
+        assert!(written < 5 * storage.delta_bytes, "{storage:?}");
+        assert!(storage.named_files < 80, "{storage:?}");
+        let manifest = store.read_manifest(CheckpointId(1000)).await.expect("is there");
+        let all = rows(&store, &manifest).await;
+        assert_eq!(all.len(), 40);
+        assert!(all.iter().filter(|row| row.contains("=1000 ")).count() == 38);
+        drop(writer);
+        store.retain(1, CheckpointId(1000), "a").await.expect("retains");
+        let report = store.verify(CheckpointId(1000)).await.expect("is there");
+        assert!(report.is_good(), "{report:?}");
+    });
+}

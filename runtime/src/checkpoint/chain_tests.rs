@@ -1,0 +1,266 @@
+//! Whole histories of checkpoints and merges on storage that fails, against a plain map.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use proptest::prelude::*;
+use riverrun_engine::checkpoint::Section;
+use riverrun_engine::compat::{RestorePlan, Restored};
+use riverrun_engine::graph::Uid;
+use riverrun_engine::key::KeyGroupRange;
+use riverrun_engine::state::entry::{self, Entry, Op};
+
+use super::*;
+use crate::checkpoint::restore::RestoredState;
+use crate::checkpoint::run::merge::merge;
+use crate::checkpoint::testing::{FailingStore, block_on, manifest};
+use crate::checkpoint::{CheckpointStore, Manifest, SegmentWriter, StateReader, StoreError};
+
+/// So few, so that every step meets every kind of range.
+const GROUPS: u16 = 4;
+
+type Operation = (u16, Op, u8, Vec<u8>);
+type Model = BTreeMap<(u16, Vec<u8>, Vec<u8>), Vec<u8>>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A checkpoint with these changes.
+    Take(Vec<Operation>),
+    /// A full one, if there is anything.
+    Full,
+    /// Runs of these key groups.
+    Merge(u16, u16, u16),
+    /// One segment of several.
+    Squash(usize, usize),
+    /// What no checkpoint needs goes.
+    Retain,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let op = prop_oneof![6 => Just(Op::Put), 2 => Just(Op::Delete), 1 => Just(Op::Drop)];
+    let key = prop::collection::vec(0..3_u8, 0..4);
+    let changes = prop::collection::vec((0..GROUPS, op, 0..2_u8, key), 0..12);
+    let step = prop_oneof![
+        6 => changes.prop_map(Step::Take),
+        1 => Just(Step::Full),
+        3 => (0..GROUPS, 0..GROUPS, 1..=GROUPS).prop_map(|(a, b, n)| Step::Merge(a, b, n)),
+        2 => (0..6_usize, 0..6_usize).prop_map(|(a, b)| Step::Squash(a, b)),
+        1 => Just(Step::Retain),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+struct World {
+    store: CheckpointStore,
+    chain: Chain,
+    model: Model,
+    /// The newest complete checkpoint, and the state then.
+    complete: Option<(Manifest, Model)>,
+    next: u64,
+    number: u64,
+}
+
+impl World {
+    fn apply(&mut self, changes: &[Operation]) -> Vec<Section> {
+        let section = |group| Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
+        let mut sections: Vec<_> = (0..GROUPS).map(section).collect();
+        for (at, (group, op, namespace, key)) in changes.iter().enumerate() {
+            let (namespace, value) = (vec![*namespace], format!("{} {at}", self.next));
+            let (group, in_group) = (*group, |place: &(u16, Vec<u8>, Vec<u8>)| {
+                place.0 == *group && place.1 == namespace
+            });
+            match op {
+                Op::Put => {
+                    let place = (group, namespace.clone(), key.clone());
+                    self.model.insert(place, value.clone().into_bytes());
+                }
+                Op::Delete => {
+                    self.model.retain(|p, _| !(in_group(p) && p.2.starts_with(key)));
+                }
+                Op::Drop => self.model.retain(|p, _| !in_group(p)),
+            }
+            let (key, value) = match op {
+                Op::Put => (key.as_slice(), value.as_bytes()),
+                Op::Delete => (key.as_slice(), &[][..]),
+                Op::Drop => (&[][..], &[][..]),
+            };
+            let section = &mut sections[usize::from(group)];
+            let entry = Entry { op: *op, namespace: &namespace, key, value };
+            entry::write(&mut section.bytes, entry).expect("short");
+            section.entries += 1;
+        }
+        sections
+    }
+
+    /// Everything, as a full segment holds it.
+    fn all(&self) -> Vec<Section> {
+        let of = |group| {
+            let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
+            for ((_, namespace, key), value) in self.model.iter().filter(|(p, _)| p.0 == group) {
+                let entry = Entry { op: Op::Put, namespace, key, value };
+                entry::write(&mut section.bytes, entry).expect("short");
+                section.entries += 1;
+            }
+            section
+        };
+        (0..GROUPS).map(of).collect()
+    }
+
+    async fn take(&mut self, mode: SnapshotMode, sections: &[Section]) -> Result<(), StoreError> {
+        let id = CheckpointId(self.next);
+        self.next += 1;
+        let mut writer = SegmentWriter::new();
+        for section in sections.iter().filter(|section| section.entries > 0) {
+            writer.add(&Uid::new("spend"), "sum", section).expect("short names");
+        }
+        let (bytes, entries) = writer.finish();
+        let entry = self.store.write_segment(id, "a", bytes, mode, entries).await?;
+        let mut chain = self.chain.clone();
+        let mut by_group = vec![0; GROUPS.into()];
+        for section in sections {
+            by_group[usize::from(section.group.0)] += section.bytes.len() as u64;
+        }
+        chain.push(entry, by_group);
+        let mut manifest = manifest(id.0, "a");
+        manifest.key_groups = GROUPS;
+        manifest.runs = chain.runs().to_vec();
+        manifest.segments = chain.segments().cloned().collect();
+        self.store.write_manifest(&manifest).await?;
+        self.chain = chain;
+        self.complete = Some((manifest, self.model.clone()));
+        Ok(())
+    }
+
+    /// As the writer does: the result is visible with the next manifest only.
+    async fn merge(&mut self, order: Order) {
+        let Some(task) = self.chain.task_for(order, "a", self.number) else { return };
+        self.number += u64::from(GROUPS);
+        let mut pinned = self.store.pin([]);
+        let merged = merge(&self.store, &task, &mut pinned).await;
+        let keep = self.complete.as_ref().map(|(manifest, _)| manifest.checkpoint);
+        // A retention meanwhile touches neither what is read nor what was made.
+        self.store.retain(1, keep.unwrap_or_default(), "a").await.expect("retains");
+        if let Ok(merged) = merged {
+            let before = self.chain.clone();
+            assert!(self.chain.apply(&task, merged), "nothing has come between");
+            // Until then the pins hold; here the next step may fail first.
+            if self.take(SnapshotMode::Delta, &[]).await.is_err() {
+                self.chain = before;
+            }
+        }
+    }
+
+    async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Take(changes) => {
+                let (before, sections) = (self.model.clone(), self.apply(changes));
+                if self.take(SnapshotMode::Delta, &sections).await.is_err() {
+                    self.model = before;
+                }
+            }
+            Step::Full => {
+                let all = self.all();
+                _ = self.take(SnapshotMode::Full, &all).await;
+            }
+            Step::Merge(a, b, groups_a_run) => {
+                let (mut first, mut last) = (*a.min(b), *a.max(b));
+                for run in self.chain.runs() {
+                    if run.first.0 <= last && run.last.0 >= first {
+                        (first, last) = (first.min(run.first.0), last.max(run.last.0));
+                    }
+                }
+                let groups_a_run = *groups_a_run;
+                self.merge(Order::Merge { first, last, groups_a_run }).await;
+            }
+            Step::Squash(a, b) => {
+                let full = self.chain.segments().filter(|s| s.mode == SnapshotMode::Full).count();
+                let (first, last) = (full + *a.min(b), full + *a.max(b));
+                if last < self.chain.segments().len() {
+                    self.merge(Order::Squash { first, last }).await;
+                }
+            }
+            Step::Retain => {
+                let id = CheckpointId(self.next - 1);
+                self.store.retain(1, id, "a").await.expect("retains");
+            }
+        }
+    }
+
+    /// The newest complete checkpoint holds the state of its moment, however it is read.
+    async fn check(&self) {
+        let Some((manifest, model)) = &self.complete else { return };
+        let report = self.store.verify(manifest.checkpoint).await.expect("is there");
+        assert!(report.is_good(), "{report:?}");
+        let reader = StateReader::open(&self.store, manifest.clone()).await.expect("whole");
+        let uid = Uid::new("spend");
+        let mut rows = reader.rows(&uid, "sum", KeyGroupRange::all(GROUPS));
+        let mut read = Vec::new();
+        while let Some(row) = rows.next().await.expect("whole") {
+            let place = (row.group.0, row.namespace.to_vec(), row.key.to_vec());
+            read.push((place, row.value.to_vec()));
+        }
+        let expected: Vec<_> = model.iter().map(|(p, v)| (p.clone(), v.clone())).collect();
+        assert_eq!(read, expected, "as rows");
+        assert_eq!(self.restored(manifest.checkpoint).await, *model, "as a restore applies it");
+    }
+
+    async fn restored(&self, id: CheckpointId) -> Model {
+        let state = RestoredState::load(&self.store, id, "cards", true).await.expect("whole");
+        let to = Restored { uid: Uid::new("spend"), migrate_from: None };
+        let plan: RestorePlan = [((Uid::new("spend"), "sum".to_owned()), to)].into();
+        let mut restored = Model::new();
+        for group in 0..GROUPS {
+            let own = KeyGroupRange { start: group, end: group + 1, groups: GROUPS };
+            let sections = state.sections_for(&plan, &Uid::new("spend"), own);
+            let mut sections = sections.expect("open");
+            while let Some((_, _, bytes)) = sections.next().await.expect("whole") {
+                let mut rest = &bytes[..];
+                while let Some(entry) = entry::read(&mut rest).expect("entries") {
+                    let (namespace, key) = (entry.namespace.to_vec(), entry.key);
+                    let own = |p: &(u16, Vec<u8>, Vec<u8>)| p.0 == group && p.1 == namespace;
+                    match entry.op {
+                        Op::Put => {
+                            let place = (group, namespace.clone(), key.to_vec());
+                            restored.insert(place, entry.value.to_vec());
+                        }
+                        Op::Delete => restored.retain(|p, _| !(own(p) && p.2.starts_with(key))),
+                        Op::Drop => panic!("would drop the namespace of other key groups"),
+                    }
+                }
+            }
+        }
+        restored
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_step_and_no_failure_loses_or_brings_back_a_row(
+        steps in steps(),
+        fail_at in 1..60_u32,
+    ) {
+        let failing = FailingStore::new(Arc::new(InMemory::new()), fail_at, false);
+        let store = CheckpointStore::on_certain(failing);
+        let (chain, model) = (Chain::new(GROUPS), Model::new());
+        let mut world = World { store, chain, model, complete: None, next: 1, number: 0 };
+        block_on(async {
+            for step in &steps {
+                world.step(step).await;
+                world.check().await;
+            }
+            // A restart takes up just these files, and leaves no other.
+            let Some((manifest, _)) = world.complete.clone() else { return };
+            let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
+            let (id, trust) = (manifest.checkpoint, crate::checkpoint::view::Trust::Blockwise);
+            let files = StateFiles::open(&world.store, id, named, GROUPS, trust).await;
+            let chain = Chain::of(&files.expect("whole"), GROUPS);
+            assert_eq!(chain.runs(), &manifest.runs);
+            assert!(chain.segments().eq(&manifest.segments));
+            world.store.remove_orphans("b").await.expect("removes");
+            world.check().await;
+        });
+    }
+}

@@ -1,0 +1,18 @@
+//! Base runs: the live rows of a range of key groups, sorted, in one file.
+//!
+//! Written by [`merge`] in the background, read by [`super::view`] for restores, merges and the
+//! command line. [`format`] describes the file byte by byte; [`overlay`] is what deltas do to rows.
+
+pub mod filter;
+pub mod format;
+pub mod merge;
+pub mod overlay;
+pub mod reader;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use overlay::Overlay;
+pub use reader::{Row, RunReader};
+pub use writer::RunWriter;

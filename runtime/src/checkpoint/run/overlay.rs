@@ -1,0 +1,134 @@
+//! What a sequence of entries does to the rows before it, in its shortest form.
+//!
+//! Called by [`crate::checkpoint::view`] (what deltas do to a run) and wherever deltas are squashed.
+//! Invariants: `deletes` holds no prefix of another; applied to the state of any moment within the
+//! sequence, an overlay leaves the state at its end, so it may be applied again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use riverrun_engine::state::entry::{self, Entry, Op};
+
+/// Namespace and key.
+pub type Place = (Bytes, Bytes);
+
+/// Drops, then deletes, then puts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overlay {
+    drops: BTreeSet<Bytes>,
+    deletes: BTreeSet<Place>,
+    puts: BTreeMap<Place, Bytes>,
+}
+
+impl Overlay {
+    /// Adds the entries of `section`; its bytes are shared, not copied.
+    ///
+    /// # Errors
+    /// Bytes that are not entries.
+    pub fn add(&mut self, section: &Bytes) -> anyhow::Result<()> {
+        let mut rest = &section[..];
+        while let Some(entry) = entry::read(&mut rest)? {
+            let namespace = section.slice_ref(entry.namespace);
+            let key = section.slice_ref(entry.key);
+            match entry.op {
+                Op::Put => drop(self.puts.insert((namespace, key), section.slice_ref(entry.value))),
+                Op::Delete => self.delete(namespace, key),
+                Op::Drop => self.drop_namespace(namespace),
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, namespace: Bytes, key: Bytes) {
+        let from = (namespace, key);
+        let begins = |(namespace, key): &&Place| *namespace == from.0 && key.starts_with(&from.1);
+        let puts = self.puts.range(from.clone()..).map(|(place, _)| place);
+        let gone: Vec<_> = puts.take_while(begins).cloned().collect();
+        for place in gone {
+            self.puts.remove(&place);
+        }
+        if self.deletes(&from.0, &from.1) {
+            return;
+        }
+        let within = self.deletes.range(from.clone()..).take_while(begins);
+        for place in within.cloned().collect::<Vec<_>>() {
+            self.deletes.remove(&place);
+        }
+        self.deletes.insert(from);
+    }
+
+    fn drop_namespace(&mut self, namespace: Bytes) {
+        let from = (namespace, Bytes::new());
+        let puts = self.puts.range(from.clone()..).map(|(place, _)| place);
+        for place in puts.take_while(|place| place.0 == from.0).cloned().collect::<Vec<_>>() {
+            self.puts.remove(&place);
+        }
+        let deletes = self.deletes.range(from.clone()..);
+        for place in deletes.take_while(|place| place.0 == from.0).cloned().collect::<Vec<_>>() {
+            self.deletes.remove(&place);
+        }
+        self.drops.insert(from.0);
+    }
+
+    /// Whether a delete of this namespace covers `key`. The nearest below it decides: whatever lies
+    /// between a prefix of a key and the key begins with that prefix too.
+    fn deletes(&self, namespace: &Bytes, key: &Bytes) -> bool {
+        let to = (namespace.clone(), key.clone());
+        let nearest = self.deletes.range(..=to).next_back();
+        nearest.is_some_and(|(other, prefix)| other == namespace && key.starts_with(prefix))
+    }
+
+    /// Whether a row from before is gone, put again or not.
+    #[must_use]
+    pub fn removes(&self, namespace: &Bytes, key: &Bytes) -> bool {
+        self.drops.contains(namespace) || self.deletes(namespace, key)
+    }
+
+    /// The value that one row is given, if it is.
+    #[must_use]
+    pub fn put(&self, namespace: &Bytes, key: &Bytes) -> Option<&Bytes> {
+        self.puts.get(&(namespace.clone(), key.clone()))
+    }
+
+    /// The lowest row it puts.
+    #[must_use]
+    pub fn first_put(&self) -> Option<&Place> {
+        self.puts.first_key_value().map(|(place, _)| place)
+    }
+
+    /// Takes out the lowest row it puts.
+    pub fn pop_put(&mut self) -> Option<(Place, Bytes)> {
+        self.puts.pop_first()
+    }
+
+    /// Keeps only the rows of `namespace` (all, where it is `None`) whose key begins with `prefix`.
+    pub fn keep_puts(&mut self, namespace: Option<&[u8]>, prefix: &[u8]) {
+        self.puts.retain(|(other, key), _| {
+            namespace.is_none_or(|namespace| namespace == &other[..]) && key.starts_with(prefix)
+        });
+    }
+
+    /// Whether it does nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.drops.is_empty() && self.deletes.is_empty() && self.puts.is_empty()
+    }
+
+    /// Appends the entries that do the same, at most one for each row, prefix and namespace.
+    ///
+    /// # Errors
+    /// A part that is longer than 4 GiB.
+    pub fn write(&self, out: &mut Vec<u8>) -> anyhow::Result<u64> {
+        let (key, value) = (&[][..], &[][..]);
+        for namespace in &self.drops {
+            entry::write(out, Entry { op: Op::Drop, namespace, key, value })?;
+        }
+        for (namespace, key) in &self.deletes {
+            entry::write(out, Entry { op: Op::Delete, namespace, key, value })?;
+        }
+        for ((namespace, key), value) in &self.puts {
+            entry::write(out, Entry { op: Op::Put, namespace, key, value })?;
+        }
+        Ok((self.drops.len() + self.deletes.len() + self.puts.len()) as u64)
+    }
+}

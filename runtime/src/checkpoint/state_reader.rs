@@ -1,0 +1,85 @@
+//! The state of a checkpoint for whoever has no job, only a manifest: the command line.
+//!
+//! Invariant: blocks are checked when they are read; rows come as they lie, keys and values encoded.
+
+use riverrun_engine::graph::Uid;
+use riverrun_engine::key::{KeyGroupRange, hash_bytes};
+use riverrun_engine::state::{StateKind, StateSpec};
+
+use super::error::StoreError;
+use super::manifest::{Manifest, OperatorEntry};
+use super::run::Row;
+use super::store::CheckpointStore;
+use super::view::{Rows, StateFiles, Trust};
+
+/// The state of one checkpoint, without a job.
+#[derive(Debug)]
+pub struct StateReader {
+    manifest: Manifest,
+    files: StateFiles,
+}
+
+impl StateReader {
+    /// Opens what `manifest` names; blocks are read and checked as they are asked for.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or another's, by name.
+    pub async fn open(store: &CheckpointStore, manifest: Manifest) -> Result<Self, StoreError> {
+        let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
+        let (id, groups) = (manifest.checkpoint, manifest.key_groups);
+        let files = StateFiles::open(store, id, named, groups, Trust::Blockwise).await?;
+        Ok(StateReader { manifest, files })
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &StateFiles {
+        &self.files
+    }
+
+    /// All states, rising by operator.
+    #[must_use]
+    pub fn states(&self) -> Vec<(Uid, StateSpec)> {
+        let operators = self.manifest.operators.iter();
+        let of = |(uid, entry): (&Uid, &OperatorEntry)| {
+            entry.states.iter().map(|state| (uid.clone(), state.clone())).collect::<Vec<_>>()
+        };
+        operators.flat_map(of).collect()
+    }
+
+    /// The live rows of a state in `groups`, by key group, namespace and key. Not known: no rows.
+    #[must_use]
+    pub fn rows(&self, uid: &Uid, state: &str, groups: KeyGroupRange) -> Rows<'_> {
+        self.files.rows(&uid.0, state, groups)
+    }
+
+    /// All rows of the key with these encoded bytes, in every namespace: those whose key begins
+    /// with them. Of a state with one value a key, only the block that may hold it is read.
+    ///
+    /// # Errors
+    /// A file that is damaged; storage that does not answer.
+    pub async fn get(&self, uid: &Uid, state: &str, key: &[u8]) -> Result<Vec<Row>, StoreError> {
+        let groups = self.manifest.key_groups;
+        let group = hash_bytes(key).group(groups);
+        let entry = self.manifest.operators.get(uid);
+        let mut specs = entry.into_iter().flat_map(|entry| &entry.states);
+        if specs.any(|spec| spec.name == state && spec.kind == StateKind::Value) {
+            return Ok(self.files.row((group, &uid.0, state), key).await?.into_iter().collect());
+        }
+        let own = KeyGroupRange { start: group.0, end: group.0 + 1, groups };
+        let mut rows = self.rows(uid, state, own);
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().await? {
+            if row.key.starts_with(key) {
+                found.push(row);
+            }
+        }
+        Ok(found)
+    }
+}
