@@ -279,7 +279,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     pub(super) fn heap_per_entry(&self) -> usize {
         let (bytes, entries) = self.written;
         // Names of fields make what is written longer than what is held, allocations shorter.
-        if entries == 0 { HEAP_UNKNOWN } else { bytes / entries + HEAP_OVERHEAD }
+        bytes.checked_div(entries).map_or(HEAP_UNKNOWN, |each| each + HEAP_OVERHEAD)
     }
 
     /// Bytes that wait to be part of a snapshot.

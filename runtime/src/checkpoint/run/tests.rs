@@ -27,7 +27,10 @@ fn operation() -> impl Strategy<Value = (Op, Vec<u8>, Vec<u8>, Vec<u8>)> {
     })
 }
 
-fn bytes_of(operations: &[(Op, Vec<u8>, Vec<u8>, Vec<u8>)]) -> Bytes {
+/// What is done, namespace, key, value.
+type Operation = (Op, Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn bytes_of(operations: &[Operation]) -> Bytes {
     let mut bytes = Vec::new();
     for (op, namespace, key, value) in operations {
         entry::write(&mut bytes, Entry { op: *op, namespace, key, value }).expect("short");
