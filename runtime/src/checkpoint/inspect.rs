@@ -3,8 +3,6 @@
 //! Called by the command line (`checkpoint inspect`). Invariant: everything is checked before it is
 //! shown.
 
-use std::collections::BTreeMap;
-
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, SplitSnapshot};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::time::Timestamp;
@@ -12,6 +10,7 @@ use serde::Serialize;
 
 use super::error::StoreError;
 use super::manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
+use super::sizes::{Growth, LargeKey, Measured, RangeReport, Size, Skew, measure};
 use super::store::CheckpointStore;
 use super::view::{StateFiles, Trust};
 
@@ -32,8 +31,16 @@ pub struct InspectReport {
     pub engine: String,
     /// The number of key groups.
     pub key_groups: u16,
-    /// Bytes of all state it names.
+    /// Bytes of all files it names.
     pub bytes: u64,
+    /// All rows of all states.
+    pub size: Size,
+    /// The checkpoint before it, and what all states have grown by since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+    /// Why there is a checkpoint before it and yet no growth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth_unknown: Option<String>,
     /// The operators.
     pub operators: Vec<OperatorReport>,
     /// The splits of all sources.
@@ -46,6 +53,18 @@ pub struct InspectReport {
     pub segments: Vec<SegmentEntry>,
 }
 
+/// What changed since another checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Since {
+    /// Which.
+    pub checkpoint: CheckpointId,
+    /// When it was taken, in milliseconds since 1970.
+    pub created: Timestamp,
+    /// The growth.
+    #[serde(flatten)]
+    pub growth: Growth,
+}
+
 /// One operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OperatorReport {
@@ -55,6 +74,9 @@ pub struct OperatorReport {
     pub parallelism: u32,
     /// Its watermark, in milliseconds since 1970.
     pub watermark: Timestamp,
+    /// The rows of its states.
+    #[serde(flatten)]
+    pub size: Size,
     /// Its states.
     pub states: Vec<StateReport>,
 }
@@ -72,10 +94,19 @@ pub struct StateReport {
     pub key: String,
     /// The type of its values.
     pub value: String,
-    /// Entries in all files: a key that changed in several deltas counts in each.
-    pub entries: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Its rows.
+    #[serde(flatten)]
+    pub size: Size,
+    /// What it has grown by since the checkpoint before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<Growth>,
+    /// The fullest key group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew: Option<Skew>,
+    /// By range of key groups.
+    pub ranges: Vec<RangeReport>,
+    /// The largest keys, largest first.
+    pub largest: Vec<LargeKey>,
 }
 
 /// One split.
@@ -106,36 +137,74 @@ pub struct PreparedReport {
     pub bytes: u64,
 }
 
-/// Entries and bytes by operator and state.
-type Sizes<'a> = BTreeMap<(&'a str, &'a str), (u64, u64)>;
+/// A checkpoint with all its states counted.
+struct Counted {
+    manifest: Manifest,
+    states: Vec<(Uid, String, Measured)>,
+}
 
-impl CheckpointStore {
-    /// Reads and counts checkpoint `id`.
-    ///
-    /// # Errors
-    /// No such checkpoint; the first damaged file.
-    pub async fn inspect(&self, id: CheckpointId) -> Result<InspectReport, StoreError> {
-        let manifest = self.read_manifest(id).await?;
+impl Counted {
+    async fn read(store: &CheckpointStore, id: CheckpointId) -> Result<Counted, StoreError> {
+        let manifest = store.read_manifest(id).await?;
         let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
         let groups = manifest.key_groups;
-        let files = StateFiles::open(self, id, named, groups, Trust::Nothing).await?;
-        Ok(report(manifest, &files))
+        let files = StateFiles::open(store, id, named, groups, Trust::Nothing).await?;
+        let mut states = Vec::new();
+        for (uid, entry) in &manifest.operators {
+            for spec in &entry.states {
+                let measured = measure(&files, uid, spec, groups).await?;
+                states.push((uid.clone(), spec.name.clone(), measured));
+            }
+        }
+        Ok(Counted { manifest, states })
+    }
+
+    fn state(&self, uid: &Uid, state: &str) -> Option<&Measured> {
+        let found = self.states.iter().find(|(u, name, _)| u == uid && name == state);
+        found.map(|(_, _, measured)| measured)
+    }
+
+    fn total(&self) -> Size {
+        let mut total = Size::default();
+        self.states.iter().for_each(|(_, _, measured)| total.add(measured.total));
+        total
     }
 }
 
-fn report(manifest: Manifest, files: &StateFiles) -> InspectReport {
-    let mut sizes = Sizes::new();
-    for (_, (uid, state), rows, row_bytes) in files.runs().flat_map(|(_, run)| run.sizes()) {
-        let (entries, bytes) = sizes.entry((uid, state)).or_default();
-        *entries += rows;
-        *bytes += row_bytes;
+impl CheckpointStore {
+    /// Reads and counts checkpoint `id`, and the one before it to say what has grown.
+    ///
+    /// # Errors
+    /// No such checkpoint; the first damaged file. That the one before cannot be read is no error
+    /// but told in the report.
+    pub async fn inspect(&self, id: CheckpointId) -> Result<InspectReport, StoreError> {
+        let counted = Counted::read(self, id).await?;
+        let before = self.list().await?.into_iter().rfind(|other| *other < id);
+        let before = match before {
+            Some(before) => Some(Counted::read(self, before).await),
+            None => None,
+        };
+        Ok(report(counted, before))
     }
-    for section in files.segments().flat_map(|(_, segment)| segment.sections()) {
-        let (entries, bytes) = sizes.entry((section.uid, section.state)).or_default();
-        *entries += section.entries;
-        *bytes += section.bytes;
-    }
-    let operators = manifest.operators.iter().map(|(uid, entry)| operator(uid, entry, &sizes));
+}
+
+fn report(counted: Counted, before: Option<Result<Counted, StoreError>>) -> InspectReport {
+    let (before, growth_unknown) = match before {
+        None => (None, None),
+        Some(Ok(before)) => (Some(before), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+    };
+    let size = counted.total();
+    let created = counted.manifest.created;
+    let since = before.as_ref().map(|before| Since {
+        checkpoint: before.manifest.checkpoint,
+        created: before.manifest.created,
+        growth: size.growth(created, before.total(), before.manifest.created),
+    });
+    let entries = counted.manifest.operators.iter();
+    let operators = entries.map(|(uid, entry)| operator(uid, entry, &counted, before.as_ref()));
+    let operators = operators.collect();
+    let manifest = counted.manifest;
     let splits = manifest
         .sources
         .iter()
@@ -151,10 +220,13 @@ fn report(manifest: Manifest, files: &StateFiles) -> InspectReport {
     InspectReport {
         checkpoint: manifest.checkpoint,
         kind: manifest.kind,
-        created: manifest.created,
+        created,
         key_groups: manifest.key_groups,
         bytes: manifest.bytes(),
-        operators: operators.collect(),
+        size,
+        since,
+        growth_unknown,
+        operators,
         splits: splits.collect(),
         prepared: prepared.collect(),
         job: manifest.job,
@@ -165,25 +237,40 @@ fn report(manifest: Manifest, files: &StateFiles) -> InspectReport {
     }
 }
 
-fn operator(uid: &Uid, entry: &OperatorEntry, sizes: &Sizes<'_>) -> OperatorReport {
-    let states = entry.states.iter().map(|state| {
-        let size = sizes.get(&(&*uid.0, state.name.as_str()));
-        let (entries, bytes) = size.copied().unwrap_or_default();
-        StateReport {
-            name: state.name.clone(),
-            kind: format!("{:?}", state.kind).to_lowercase(),
-            codec: state.codec.clone(),
-            key: state.key.to_string(),
-            value: state.value.to_string(),
-            entries,
-            bytes,
-        }
-    });
+fn operator(
+    uid: &Uid,
+    entry: &OperatorEntry,
+    counted: &Counted,
+    before: Option<&Counted>,
+) -> OperatorReport {
+    let mut size = Size::default();
+    let mut states = Vec::with_capacity(entry.states.len());
+    for spec in &entry.states {
+        let Some(measured) = counted.state(uid, &spec.name) else { continue };
+        let growth = before.map(|before| {
+            let held = before.state(uid, &spec.name).map(|m| m.total).unwrap_or_default();
+            measured.total.growth(counted.manifest.created, held, before.manifest.created)
+        });
+        size.add(measured.total);
+        states.push(StateReport {
+            name: spec.name.clone(),
+            kind: format!("{:?}", spec.kind).to_lowercase(),
+            codec: spec.codec.clone(),
+            key: spec.key.to_string(),
+            value: spec.value.to_string(),
+            size: measured.total,
+            growth,
+            skew: measured.skew(),
+            ranges: measured.ranges(),
+            largest: measured.largest.clone(),
+        });
+    }
     OperatorReport {
         uid: uid.clone(),
         parallelism: entry.parallelism,
         watermark: entry.watermark,
-        states: states.collect(),
+        size,
+        states,
     }
 }
 

@@ -46,6 +46,7 @@ pub mod run;
 #[cfg_attr(not(feature = "s3"), path = "s3_absent.rs")]
 mod s3;
 pub mod segment;
+pub mod sizes;
 pub mod state_reader;
 pub mod store;
 pub mod verify;

@@ -45,7 +45,7 @@ async fn round_trip(path: &str) {
     assert!(report.is_good(), "{report:?}");
     assert_eq!(report.files.len(), 3);
     let report = store.inspect(CheckpointId(10)).await.expect("is there");
-    assert_eq!(report.operators[0].states[0].entries, 8);
+    assert_eq!(report.operators[0].states[0].size.entries, 4);
     assert_eq!(report.splits[0].offset, "line 3");
     assert_eq!(report.prepared[0].bytes, 4);
     let absent = store.read_manifest(CheckpointId(11)).await.expect_err("absent");

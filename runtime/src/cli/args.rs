@@ -1,6 +1,7 @@
 //! The arguments, as clap reads them.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use riverrun_engine::graph::Uid;
@@ -33,6 +34,12 @@ pub(super) enum Order {
     Checkpoint {
         #[command(subcommand)]
         order: CheckpointOrder,
+    },
+    /// Shows the state in a checkpoint, without starting the job
+    #[command(after_help = STATE_HELP)]
+    State {
+        #[command(subcommand)]
+        order: StateOrder,
     },
     /// Has the running job take a savepoint: a checkpoint that is kept until you remove it
     Savepoint,
@@ -101,7 +108,8 @@ pub(super) enum CheckpointOrder {
         #[arg(long)]
         json: bool,
     },
-    /// Shows what a checkpoint holds
+    /// Shows what a checkpoint holds: sizes by operator, state and key groups, growth, largest keys
+    #[command(after_help = INSPECT_HELP)]
     Inspect {
         /// A number, or `PATH#NUMBER` of another store [default: the newest]
         checkpoint: Option<String>,
@@ -117,6 +125,105 @@ pub(super) enum CheckpointOrder {
         #[arg(long)]
         json: bool,
     },
+}
+
+const INSPECT_HELP: &str = "\
+Examples:
+  my-job checkpoint inspect
+  my-job checkpoint inspect 42 --json
+
+Growth is told against the checkpoint before it. Entries and bytes are those that a restore would
+find; the files also hold older ones.";
+
+const STATE_HELP: &str = "\
+Examples:
+  my-job state ls
+  my-job state get spend total 4711
+  my-job state get visits by-user '{\"country\":\"de\",\"id\":7}' --checkpoint 42
+  my-job state scan spend --limit 0 --json | jq .value
+  my-job state scan visits by-user --prefix '[\"de\"]'
+  my-job state export spend total --to totals.parquet
+
+A key is written as JSON; texts and numbers need no quotes. What cannot be decoded is shown as
+hex, 0x.., with a note.";
+
+/// What `state` shows.
+#[derive(Debug, Subcommand)]
+pub(super) enum StateOrder {
+    /// Lists every state: its kind, types, entries and bytes
+    Ls {
+        #[command(flatten)]
+        from: FromCheckpoint,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows all that a state holds for one key
+    Get(GetArgs),
+    /// Shows the rows of all states, of an operator's, or of one state
+    Scan(ScanArgs),
+    /// Writes a state to a Parquet or Arrow file, one row for each entry
+    Export(ExportArgs),
+}
+
+/// Which checkpoint is looked into.
+#[derive(Debug, Args)]
+pub(super) struct FromCheckpoint {
+    /// A number, `newest`, or `PATH#NUMBER` of another store
+    #[arg(long, value_name = "CHECKPOINT", default_value = "newest")]
+    pub(super) checkpoint: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetArgs {
+    /// The operator
+    pub(super) uid: String,
+    /// The state
+    pub(super) state: String,
+    /// The key as JSON, or plain where it is a text or a number
+    #[arg(allow_hyphen_values = true)]
+    pub(super) key: String,
+    #[command(flatten)]
+    pub(super) from: FromCheckpoint,
+    /// As JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    /// The operator [default: all]
+    pub(super) uid: Option<String>,
+    /// The state [default: all]
+    pub(super) state: Option<String>,
+    /// Only keys that begin so: any beginning of a text, the first values of a tuple or struct as
+    /// a JSON array, or a whole key
+    #[arg(long, value_name = "KEY", requires = "uid", allow_hyphen_values = true)]
+    pub(super) prefix: Option<String>,
+    /// How many rows; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) limit: u64,
+    #[command(flatten)]
+    pub(super) from: FromCheckpoint,
+    /// As JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The operator
+    pub(super) uid: String,
+    /// The state
+    pub(super) state: String,
+    /// The file; its name ends in `.parquet` or `.arrow`
+    #[arg(long, value_name = "FILE")]
+    pub(super) to: PathBuf,
+    /// Replaces the file if it is there
+    #[arg(long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) from: FromCheckpoint,
 }
 
 #[derive(Debug, Args)]

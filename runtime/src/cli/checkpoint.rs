@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::args::CheckpointOrder;
 use super::error::CliError;
+use super::inspect::content;
 use super::{Context, Exit, out, stored, wait_for};
-use crate::checkpoint::{CheckpointStore, InspectReport, Manifest, StoreError, VerifyReport};
+use crate::checkpoint::{CheckpointStore, Manifest, StoreError, VerifyReport};
 use crate::live::aligned;
 use crate::live::text::{bytes, moment};
 
@@ -121,7 +122,8 @@ fn table(path: &str, rows: &[Row]) -> String {
     text
 }
 
-fn kind(kind: CheckpointKind) -> &'static str {
+/// A kind in words.
+pub(super) fn kind(kind: CheckpointKind) -> &'static str {
     match kind {
         CheckpointKind::Periodic => "periodic",
         CheckpointKind::Savepoint => "savepoint",
@@ -129,59 +131,6 @@ fn kind(kind: CheckpointKind) -> &'static str {
         CheckpointKind::StopSavepoint => "stop, savepoint",
         CheckpointKind::End => "end of the job",
     }
-}
-
-fn content(report: &InspectReport) -> String {
-    let mut text = format!(
-        "checkpoint {} of job '{}': {}, taken {} by attempt {} (engine {})\n{} key groups, {}\n",
-        report.checkpoint,
-        report.job,
-        kind(report.kind),
-        moment(report.created),
-        report.attempt,
-        report.engine,
-        report.key_groups,
-        bytes(report.bytes),
-    );
-    text.push_str("\noperators\n");
-    for operator in &report.operators {
-        let (uid, n) = (&operator.uid, operator.parallelism);
-        _ = writeln!(text, "  {uid}  x{n}  watermark {}", moment(operator.watermark));
-        for state in &operator.states {
-            _ = writeln!(
-                text,
-                "    {}: {}, {} -> {}, {}; {} entries, {}",
-                state.name,
-                state.kind,
-                state.key,
-                state.value,
-                state.codec,
-                state.entries,
-                bytes(state.bytes)
-            );
-        }
-    }
-    text.push_str("\nsplits\n");
-    for split in &report.splits {
-        let ended = if split.ended { ", ended" } else { "" };
-        _ = writeln!(text, "  {}  {} at {}{ended}", split.source, split.split, split.offset);
-    }
-    if !report.prepared.is_empty() {
-        text.push_str("\nprepared output\n");
-    }
-    for one in &report.prepared {
-        _ = writeln!(text, "  {}  {} subtask {}", one.participant, one.sink, one.subtask);
-    }
-    text.push_str("\nfiles\n");
-    for run in &report.runs {
-        let (first, last) = (run.first.0, run.last.0);
-        _ = writeln!(text, "  {}  key groups {first} to {last}, {}", run.file, bytes(run.bytes));
-    }
-    for segment in &report.segments {
-        let mode = format!("{:?}", segment.mode).to_lowercase();
-        _ = writeln!(text, "  {}  {mode}, {}", segment.file, bytes(segment.bytes));
-    }
-    text
 }
 
 async fn verify(path: &str, checkpoint: Option<&str>) -> Result<Vec<VerifyReport>, CliError> {

@@ -7,6 +7,7 @@ use riverrun_engine::error::GraphError;
 use thiserror::Error;
 
 use super::exit::Exit;
+use super::state::StateError;
 use crate::checkpoint::{LockError, StoreError};
 use crate::config::ConfigError;
 use crate::control::ControlError;
@@ -79,6 +80,9 @@ pub(super) enum CliError {
         /// Which.
         checkpoints: String,
     },
+    /// A look into state.
+    #[error(transparent)]
+    State(Box<StateError>),
     /// The control port.
     #[error("RR0336: the run cannot listen for orders on 127.0.0.1: {0}")]
     Door(io::Error),
@@ -111,6 +115,12 @@ impl From<StoreError> for CliError {
     }
 }
 
+impl From<StateError> for CliError {
+    fn from(error: StateError) -> Self {
+        CliError::State(Box::new(error))
+    }
+}
+
 impl From<LockError> for CliError {
     fn from(error: LockError) -> Self {
         CliError::Lock(Box::new(error))
@@ -126,6 +136,7 @@ impl CliError {
             CliError::Graph(_) => Exit::Graph,
             CliError::Compat(_) | CliError::NoCheckpoint { .. } => Exit::Checkpoint,
             CliError::Damaged { .. } => Exit::Checkpoint,
+            CliError::State(error) => error.exit(),
             CliError::Run(error) => Exit::of_run(error),
             CliError::Store(error) => Exit::of_store(error),
             CliError::Lock(error) => Exit::of_lock(error),

@@ -1,5 +1,5 @@
-//! The command line of every job: `run`, `check`, `graph`, `checkpoint`, `savepoint`, `stop`,
-//! `config`. Called by the facade's `main`; one file a command.
+//! The command line of every job: `run`, `check`, `graph`, `checkpoint`, `state`, `savepoint`,
+//! `stop`, `config`. Called by the facade's `main`; one file a command.
 //!
 //! Results go to standard output; what is told beside them, and every error, to standard error.
 //! Invariant: the exit code is one of [`Exit`], whatever happens.
@@ -11,9 +11,11 @@ mod config;
 mod error;
 mod exit;
 mod graph;
+mod inspect;
 mod out;
 mod run;
 mod savepoint;
+mod state;
 mod stop;
 mod stored;
 #[cfg(test)]
@@ -68,6 +70,7 @@ pub fn main_with(
         Order::Check(args) => check::check(&context, &args),
         Order::Graph(args) => graph::graph(&context, &args),
         Order::Checkpoint { order } => checkpoint::checkpoint(&context, &order),
+        Order::State { order } => state::state(&context, &order),
         Order::Savepoint => savepoint::savepoint(&context),
         Order::Stop(args) => stop::stop(&context, &args),
         Order::Config { order } => config::config(&context, &order),

@@ -4,12 +4,17 @@ use std::io::{self, Write as _};
 
 /// Prints whole lines. A reader that has seen enough (`| head`) is no error.
 pub(super) fn print(text: &str) -> io::Result<()> {
+    print_on(text).map(drop)
+}
+
+/// Prints whole lines and says whether anybody still reads.
+pub(super) fn print_on(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Prints a value as JSON.

@@ -8,7 +8,7 @@ mod check;
 mod environment;
 mod error;
 mod file;
-mod hint;
+pub(crate) mod hint;
 mod keys;
 mod load;
 mod origin;

@@ -43,6 +43,10 @@ fn exit_codes() {
         ("checkpoint ls --json", Exit::Done),
         ("checkpoint inspect", Exit::Checkpoint),
         ("checkpoint verify", Exit::Checkpoint),
+        ("state ls", Exit::Checkpoint),
+        ("state scan --checkpoint 7", Exit::Checkpoint),
+        ("state get spend", Exit::Usage),
+        ("state scan --prefix 7", Exit::Usage),
         ("savepoint", Exit::Failed),
         ("stop", Exit::Failed),
     ] {
@@ -52,6 +56,32 @@ fn exit_codes() {
     assert_eq!(job(Graph::default, path, "check"), Exit::Graph);
     assert_eq!(job(Graph::default, path, "run"), Exit::Graph);
     assert_eq!(job(Graph::default, path, "graph --dot"), Exit::Done);
+}
+
+#[test]
+fn state_is_shown_without_the_jobs_graph() {
+    let folder = folder();
+    let path = folder.path().to_str().expect("text");
+    super::held::usual().write(path, 1, None);
+    let path = format!("checkpoint.path={path}");
+    for (line, exit) in [
+        ("state ls", Exit::Done),
+        ("state ls --json", Exit::Done),
+        ("state scan", Exit::Done),
+        ("state scan spend per-minute --limit 1 --checkpoint 1", Exit::Done),
+        ("state get spend per-minute shop", Exit::Done),
+        ("state get spend per-minute none", Exit::Failed),
+        ("state get spend nothing -1", Exit::Failed),
+        ("state get spend nothing x", Exit::Usage),
+        ("state get no per-minute shop", Exit::Usage),
+        ("state export spend total --to /nowhere/a.txt", Exit::Usage),
+        ("checkpoint inspect", Exit::Done),
+        ("checkpoint inspect --json", Exit::Done),
+    ] {
+        let words = ["job", "--conf", &path].into_iter().chain(line.split_whitespace());
+        let build = |_: &serde_json::Value| anyhow::bail!("the graph is not asked for");
+        assert_eq!(main_with("card-fraud", &build, words.map(OsString::from)), exit, "{line}");
+    }
 }
 
 #[test]
