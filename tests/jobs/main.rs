@@ -8,6 +8,7 @@ mod damaged;
 mod graphs;
 mod panics;
 mod rescale;
+mod runs;
 mod stops;
 mod storage;
 mod uneven;

@@ -1,9 +1,9 @@
 //! What subtasks wrote behind barriers and no segment holds yet: the parts of the checkpoint that
 //! is being written, and before them those of checkpoints that failed.
 //!
-//! Held by [`super::write`]. Every subtask reports its parts in the order of the barriers, so adding
-//! them as they come keeps the order of each key group. Invariant: bounded by [`BYTES_MAX`] and what
-//! one checkpoint adds; when that is not enough, the next checkpoint must be full.
+//! Held by [`super::write`]. Every subtask reports its parts in the order of the barriers, so
+//! adding them as they come keeps the order of each key group. Invariant: bounded by [`BYTES_MAX`]
+//! and what one checkpoint adds; when that is not enough, the next checkpoint must be full.
 
 use std::collections::BTreeMap;
 

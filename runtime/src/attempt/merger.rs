@@ -160,3 +160,81 @@ impl Drop for Merger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
+
+    use super::*;
+    use crate::checkpoint::testing::{FailingStore, block_on, segment};
+
+    /// A chain whose one segment is said to be long enough for a merge.
+    async fn chain(store: &CheckpointStore) -> Chain {
+        let (bytes, entries) = segment(0..4, 1);
+        let (id, mode) = (CheckpointId(1), SnapshotMode::Delta);
+        let entry = store.write_segment(id, "a", bytes, mode, entries).await.expect("writes");
+        let mut chain = Chain::new(4);
+        chain.push(entry, vec![1 << 20; 4]);
+        chain
+    }
+
+    async fn ended(merger: &mut Merger) -> Option<Outcome> {
+        let before = merger.counts();
+        for _ in 0..1000 {
+            let outcome = merger.take();
+            if outcome.is_some() || merger.counts() != before {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the merge does not end");
+    }
+
+    #[test]
+    fn a_merge_that_fails_is_tried_again_under_another_name_after_a_pause() {
+        // The first file is the segment, the second the run.
+        let failing = FailingStore::new(Arc::new(InMemory::new()), 2, false);
+        let store = CheckpointStore::on_certain(failing);
+        block_on(async {
+            let mut chain = chain(&store).await;
+            let mut merger = Merger::new(store.clone(), "a");
+            merger.begin(&chain);
+            assert!(ended(&mut merger).await.is_none());
+            assert_eq!(merger.counts().failed, 1);
+            merger.begin(&chain);
+            assert!(merger.running.is_none(), "not at once");
+            merger.not_before = Duration::ZERO;
+            merger.begin(&chain);
+            let outcome = ended(&mut merger).await.expect("there is room again");
+            let Merged::Runs(runs) = outcome.merged.clone() else { panic!("as decided") };
+            assert_eq!((runs.len(), runs[0].entries), (1, 4));
+            assert!(runs[0].file.ends_with("-a.4.run"), "{}", runs[0].file);
+            assert!(chain.apply(&outcome.task, outcome.merged.clone()));
+            assert_eq!((chain.runs().len(), chain.segments().len()), (1, 0));
+            // No manifest names it, and yet it stays while somebody means to name it.
+            let kept = store.remove_orphans("b").await.expect("removes");
+            assert!(kept.files.is_empty(), "{kept:?}");
+            outcome.release();
+            let gone = store.remove_orphans("b").await.expect("removes");
+            assert_eq!(gone.files.len(), 2, "{gone:?}");
+        });
+    }
+
+    #[test]
+    fn a_merge_does_not_outlive_its_attempt() {
+        let store = CheckpointStore::on_certain(Arc::new(InMemory::new()));
+        block_on(async {
+            let chain = chain(&store).await;
+            let mut merger = Merger::new(store.clone(), "a");
+            merger.begin(&chain);
+            drop(merger);
+            let gone = store.remove_orphans("b").await.expect("removes");
+            assert!(!gone.files.is_empty(), "nothing is pinned any more");
+            let again = store.remove_orphans("b").await.expect("removes");
+            assert!(again.files.is_empty(), "nothing was written since: {again:?}");
+        });
+    }
+}

@@ -18,7 +18,7 @@ use super::restore::Restore;
 use super::wiring::wire;
 use super::worker::{self, Signal};
 use super::write::Writer;
-use crate::checkpoint::restore::begin;
+use crate::checkpoint::restore::{OpenFiles, begin};
 use crate::checkpoint::{Chain, CheckpointStore, Start, StoreError};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
@@ -203,9 +203,7 @@ impl Attempt<'_> {
         let end = match ready(&coordinator, &mut reported).await {
             Some(end) => end,
             None => {
-                if let Some(files) = files {
-                    files.close();
-                }
+                files.iter().for_each(OpenFiles::close);
                 self.status.set_phase(Phase::Running);
                 signal.send_replace(Signal::Run);
                 coordinator.run(&mut reported, commands).await

@@ -1,8 +1,8 @@
 //! From the parts of all subtasks to a complete checkpoint: one segment, then the manifest.
 //!
 //! Called by the coordinator. What a failed checkpoint cut goes into the segment of the next one
-//! ([`super::carried`]); merges ([`super::merger`]) take the place of what they merged with the next
-//! manifest. Invariant: the chain is what the newest complete manifest names.
+//! ([`super::carried`]); merges ([`super::merger`]) take the place of what they merged with the
+//! next manifest. Invariant: the chain is what the newest complete manifest names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -16,8 +16,8 @@
 //!    counts as base. A state under [`SMALL`] is one range.
 //! 2. Most of a full segment is held by runs already: the rest is merged too, range by range.
 //! 3. Most of the bytes of all deltas are held by runs already: those that hold most are squashed.
-//! 4. There are more than [`SEGMENTS_MAX`] deltas: the cheapest [`SQUASHED`] neighbours of like length
-//!    are squashed; where they are too long for that, the range that changed most is merged.
+//! 4. There are more than [`SEGMENTS_MAX`] deltas: the cheapest [`SQUASHED`] neighbours of like
+//!    length are squashed; where they are too long for that, the range that changed most is merged.
 
 use riverrun_engine::checkpoint::CheckpointId;
 
@@ -33,7 +33,8 @@ const SMALL_MIN: u64 = 256 << 10;
 pub const SEGMENTS_MAX: usize = 64;
 /// Segments squashed at once.
 const SQUASHED: usize = 16;
-/// Of segments that are squashed, the longest is at most such a part of all, where there is a choice.
+/// Of segments that are squashed, the longest is at most such a part of all, where there is a
+/// choice.
 const ALIKE: u64 = 4;
 /// Bytes squashed at once: they are in memory.
 const SQUASH_BYTES_MAX: u64 = 64 << 20;

@@ -18,10 +18,12 @@
 //! 3. [`CheckpointStore::write_manifest`]: with its return the checkpoint is complete.
 //! 4. The deciding participant commits (none: step 3 was the decision).
 //! 5. [`CheckpointStore::retain`]: older manifests go first, then what no manifest names any more.
+//! 6. [`compaction`] says whether a merge is worth it; [`run::merge`] makes its files, pinned and
+//!    invisible; the next step 3 names them in the place of what was merged ([`chain`]).
 //!
-//! A crash before 3 leaves an orphan, which [`CheckpointStore::remove_orphans`] takes away at the
-//! next start; a crash after 3 leaves a complete checkpoint, and at worst files that a later step 5
-//! removes.
+//! A crash before 3, or in 6, leaves an orphan, which [`CheckpointStore::remove_orphans`] takes away
+//! at the next start; a crash after 3 leaves a complete checkpoint, and at worst files that a later
+//! step 5 removes.
 
 pub mod chain;
 pub mod choose;

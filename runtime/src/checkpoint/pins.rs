@@ -1,8 +1,8 @@
-//! Files that must stay although no manifest names them, or no longer: those that a merge reads, and
-//! those it has written for the next manifest.
+//! Files that must stay although no manifest names them, or no longer: those that a merge reads,
+//! and those it has written for the next manifest.
 //!
-//! Held by the store, asked by retention. Invariant: a file is pinned as long as one [`Pinned`] that
-//! was made for it lives.
+//! Held by the store, asked by retention. Invariant: a file is pinned as long as one [`Pinned`]
+//! that was made for it lives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! Files of state as they are read: whole and checked, or by range.
 //!
-//! Called by [`super::file`], [`super::view`] and [`super::verify`]. Invariant: what does not fit the
-//! manifest is an error that names the file and, where the bytes are another file's, that.
+//! Called by [`super::file`], [`super::view`] and [`super::verify`]. Invariant: what does not fit
+//! the manifest is an error that names the file and, where the bytes are another file's, that.
 
 use std::ops::Range;
 

@@ -5,7 +5,8 @@
 //! 1. Savepoints stay, those that stopped the job too.
 //! 2. Of the others the newest `keep` (at least one) up to the committed one stay, and all newer
 //!    ones: after a crash the deciding participant may still name any of them.
-//! 3. A segment or run stays as long as a manifest that stays names it: deltas need what they follow.
+//! 3. A segment or run stays as long as a manifest that stays names it: deltas need what they
+//!    follow.
 //! 4. A segment or run that no manifest names goes if it is not newer than the newest manifest, or
 //!    was written by another attempt. So one that is being written now is never touched, nor the
 //!    one of a checkpoint that failed after it: the next manifest may name it.

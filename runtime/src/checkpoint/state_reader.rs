@@ -1,6 +1,7 @@
 //! The state of a checkpoint for whoever has no job, only a manifest: the command line.
 //!
-//! Invariant: blocks are checked when they are read; rows come as they lie, keys and values encoded.
+//! Invariant: blocks are checked when they are read; rows come as they lie, keys and values
+//! encoded.
 
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroupRange, hash_bytes};

@@ -46,7 +46,8 @@ type At = (String, String, KeyGroup);
 pub struct StateFiles {
     runs: Vec<(RunEntry, RunReader)>,
     segments: Vec<(SegmentEntry, Segment)>,
-    /// Where sections lie that are not in a run: segment, section; in the order in which they apply.
+    /// Where sections lie that are not in a run: segment, section; in the order in which they
+    /// apply.
     sections: BTreeMap<At, Vec<(usize, usize)>>,
 }
 

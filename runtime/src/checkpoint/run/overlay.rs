@@ -1,8 +1,8 @@
 //! What a sequence of entries does to the rows before it, in its shortest form.
 //!
-//! Called by [`crate::checkpoint::view`] (what deltas do to a run) and wherever deltas are squashed.
-//! Invariants: `deletes` holds no prefix of another; applied to the state of any moment within the
-//! sequence, an overlay leaves the state at its end, so it may be applied again.
+//! Called by [`crate::checkpoint::view`] (what deltas do to a run) and wherever deltas are
+//! squashed. Invariants: `deletes` holds no prefix of another; applied to the state of any moment
+//! within the sequence, an overlay leaves the state at its end, so it may be applied again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,8 +14,11 @@ use crate::checkpoint::testing::{block_on, stored};
 
 type Model = BTreeMap<(Vec<u8>, Vec<u8>), Vec<u8>>;
 
+/// What is done to which namespace, key, with which value.
+type Operation = (Op, Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// An operation on rows whose keys have few letters, so that prefixes meet.
-fn operation() -> impl Strategy<Value = (Op, Vec<u8>, Vec<u8>, Vec<u8>)> {
+fn operation() -> impl Strategy<Value = Operation> {
     let op = prop_oneof![8 => Just(Op::Put), 3 => Just(Op::Delete), 1 => Just(Op::Drop)];
     let letters = |n: std::ops::Range<usize>| prop::collection::vec(0..3_u8, n);
     (op, letters(1..2), letters(0..4), letters(0..3)).prop_map(|(op, namespace, key, value)| {
@@ -26,9 +29,6 @@ fn operation() -> impl Strategy<Value = (Op, Vec<u8>, Vec<u8>, Vec<u8>)> {
         }
     })
 }
-
-/// What is done, namespace, key, value.
-type Operation = (Op, Vec<u8>, Vec<u8>, Vec<u8>);
 
 fn bytes_of(operations: &[Operation]) -> Bytes {
     let mut bytes = Vec::new();
