@@ -12,5 +12,6 @@ pub mod live;
 pub mod logs;
 pub mod plan;
 pub mod run;
+pub mod state;
 pub mod status;
 pub mod task;
