@@ -12,6 +12,7 @@ pub mod live;
 pub mod logs;
 pub mod plan;
 pub mod run;
+pub mod state;
 pub mod status;
 pub mod task;
 pub mod value;

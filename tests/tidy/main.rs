@@ -2,7 +2,7 @@
 //! the glossary, and that nothing is dead, unnamed or tied to one machine. Each rule is a function
 //! from a file to its breaches, with planted ones in its own tests, so that it can fail.
 //!
-//! `cargo test --test tidy`
+//! `cargo test --no-default-features --test tidy`
 
 #![allow(clippy::disallowed_methods, reason = "reads the repository, is no part of a job")]
 #![allow(clippy::print_stderr, reason = "warnings go to whoever runs the tests")]

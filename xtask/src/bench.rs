@@ -11,28 +11,49 @@ use crate::say::{Progress, spoken};
 /// What `cargo xtask bench` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// `kernels` for the small ones first; the rest goes to the bench: `--json`, `--events N`,
-    /// `--keys N`, `--work NAME`, or criterion's own.
+    /// `kernels` for the small ones first, or `rocksdb` for RocksDB used directly; the rest goes
+    /// to the bench: `--json`, `--events N`, `--keys N`, `--work NAME`, or criterion's own.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
+/// A bench, and what it is built from.
+struct Bench {
+    words: &'static [&'static str],
+    building: &'static str,
+}
+
+const JOBS: Bench = Bench {
+    words: &["bench", "--package", "riverrun", "--no-default-features", "--bench", "jobs"],
+    building: "building bench `jobs` for speed; the first time takes minutes",
+};
+
+const KERNELS: Bench = Bench {
+    words: &["bench", "--package", "riverrun-engine", "--bench", "kernels"],
+    building: "building bench `kernels` for speed; the first time takes minutes",
+};
+
+const ROCKSDB: Bench = Bench {
+    words: &["bench", "--package", "riverrun", "--features", "rocksdb", "--bench", "state"],
+    building: "building bench `state` for speed, with RocksDB: the first time takes half an hour",
+};
+
 /// Builds and runs; whether the bench succeeded, its check against the oracle included.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let progress = Progress::start();
-    let (package, bench, rest) = match options.arguments.split_first() {
-        Some((first, rest)) if first == "kernels" => ("riverrun-engine", "kernels", rest),
-        _ => ("riverrun", "jobs", options.arguments.as_slice()),
+    let (bench, rest) = match options.arguments.split_first() {
+        Some((first, rest)) if first == "kernels" => (KERNELS, rest),
+        Some((first, rest)) if first == "rocksdb" => (ROCKSDB, rest),
+        _ => (JOBS, options.arguments.as_slice()),
     };
-    progress.say(&format!("building bench `{bench}` for speed; the first time takes minutes"));
-    let built = cargo::command(&["bench", "--package", package, "--bench", bench, "--no-run"])
-        .status()
-        .context("could not start cargo")?;
-    if !built.success() {
+    progress.say(bench.building);
+    let built = cargo::command(bench.words).arg("--no-run").status();
+    if !built.context("could not start cargo")?.success() {
         return Ok(false);
     }
     progress.say(&format!("running it, with {} cores", cores()));
-    let ran = cargo::command(&["bench", "--quiet", "--package", package, "--bench", bench, "--"])
+    let ran = cargo::command(bench.words)
+        .args(["--quiet", "--"])
         .args(rest)
         .status()
         .context("could not start cargo")?;

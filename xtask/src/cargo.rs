@@ -22,15 +22,26 @@ pub(crate) fn command(words: &[&str]) -> Command {
 
 /// Whether cargo knows the subcommand: `cargo NAME --version` answers.
 pub(crate) fn knows(name: &str) -> bool {
-    let mut asked = command(&[name, "--version"]);
-    asked.stdout(Stdio::null()).stderr(Stdio::null());
-    asked.status().is_ok_and(|status| status.success())
+    answers(&mut command(&[name]))
 }
 
-/// Builds the example `name` for speed, and answers where its binary lies.
+/// Whether a program is there: it answers to `--version`.
+pub(crate) fn answers(program: &mut Command) -> bool {
+    program.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    program.status().is_ok_and(|status| status.success())
+}
+
+/// Builds the example `name` for speed and without anything it does not use, and answers where its
+/// binary lies.
 pub(crate) fn build_example(name: &str) -> Result<PathBuf> {
-    let words =
-        ["build", "--release", "--example", name, "--message-format=json-render-diagnostics"];
+    let words = [
+        "build",
+        "--release",
+        "--no-default-features",
+        "--example",
+        name,
+        "--message-format=json-render-diagnostics",
+    ];
     let built = command(&words)
         .stderr(Stdio::inherit())
         .output()

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything a change must pass, quickest first. All of it is built with one
-//! profile into one target folder, and none of it needs C++.
+//! profile into one target folder. What needs no C++ runs first; then RocksDB is built, once, and
+//! what needs it follows: after that, a run without changes there takes no longer for it.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -17,6 +18,9 @@ pub(crate) struct Options {
     /// Go on after a failed step, to see all of them.
     #[arg(long)]
     keep_going: bool,
+    /// Leave out what needs RocksDB, and so a C++ compiler.
+    #[arg(long)]
+    without_rocksdb: bool,
 }
 
 /// One step.
@@ -25,16 +29,22 @@ struct Step {
     what: &'static str,
     /// The cargo command.
     words: &'static [&'static str],
-    /// The subcommand it needs, and how to get it.
+    /// What it needs, and how to get it.
     needs: Option<Need>,
 }
 
 /// Something a step cannot do without.
 struct Need {
-    subcommand: &'static str,
+    /// A program that answers to `--version`: a subcommand of cargo, or one of its own.
+    tool: Tool,
     remedy: &'static str,
     /// Whether the step is skipped, not failed, where it is missing.
     optional: bool,
+}
+
+enum Tool {
+    Cargo(&'static str),
+    Own(&'static str),
 }
 
 /// How a step ended.
@@ -47,12 +57,13 @@ enum Outcome {
     Missing(&'static str),
 }
 
+/// Needs Rust and a C linker.
 const STEPS: [Step; 6] = [
     Step {
         what: "format",
         words: &["fmt", "--all", "--check"],
         needs: Some(Need {
-            subcommand: "fmt",
+            tool: Tool::Cargo("fmt"),
             remedy: "install rustfmt: `rustup component add rustfmt`",
             optional: false,
         }),
@@ -61,45 +72,118 @@ const STEPS: [Step; 6] = [
         what: "dependencies: licences, bans, sources",
         words: &["deny", "check", "licenses", "bans", "sources"],
         needs: Some(Need {
-            subcommand: "deny",
+            tool: Tool::Cargo("deny"),
             remedy: "to check them here too: `cargo install --locked cargo-deny`",
             optional: true,
         }),
     },
     Step {
         what: "lints",
-        words: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        needs: Some(Need {
-            subcommand: "clippy",
-            remedy: "install clippy: `rustup component add clippy`",
-            optional: false,
-        }),
+        words: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--no-default-features",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        needs: Some(CLIPPY),
     },
     Step {
         what: "examples build (the tests below run them)",
-        words: &["build", "--workspace", "--examples"],
+        words: &["build", "--workspace", "--examples", "--no-default-features"],
         needs: None,
     },
     Step {
         what: "tests: unit, property, house rules, compile errors, restore, examples",
-        words: &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
+        words: &[
+            "test",
+            "--workspace",
+            "--no-default-features",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-fail-fast",
+        ],
         needs: None,
     },
     Step {
         what: "documentation's examples",
-        words: &["test", "--workspace", "--doc", "--no-fail-fast"],
+        words: &["test", "--workspace", "--no-default-features", "--doc", "--no-fail-fast"],
         needs: None,
     },
 ];
 
+/// Needs C++ too. The first of them compiles it.
+const ROCKSDB_STEPS: [Step; 3] = [
+    Step {
+        what: "RocksDB builds (its C++ takes 8 minutes on two idle cores, once)",
+        words: &["build", "--package", "riverrun-runtime", "--features", "rocksdb"],
+        needs: Some(Need {
+            tool: Tool::Own("clang++"),
+            remedy: "install clang and its library: `apt-get install clang libclang-dev`",
+            optional: false,
+        }),
+    },
+    Step {
+        what: "lints of what needs RocksDB",
+        words: &[
+            "clippy",
+            "--package",
+            "riverrun-runtime",
+            "--package",
+            "riverrun",
+            "--features",
+            "riverrun-runtime/rocksdb,riverrun/rocksdb",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        needs: Some(CLIPPY),
+    },
+    Step {
+        what: "tests of what needs RocksDB: the runtime's, whole jobs",
+        words: &[
+            "test",
+            "--package",
+            "riverrun-runtime",
+            "--package",
+            "riverrun",
+            "--features",
+            "riverrun-runtime/rocksdb,riverrun/rocksdb",
+            "--lib",
+            "--test",
+            "jobs",
+            "--no-fail-fast",
+        ],
+        needs: None,
+    },
+];
+
+const CLIPPY: Need = Need {
+    tool: Tool::Cargo("clippy"),
+    remedy: "install clippy: `rustup component add clippy`",
+    optional: false,
+};
+
 /// Runs every step in order; whether all passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let progress = Progress::start();
-    progress.say("nothing here needs a C++ compiler; the first build takes some minutes");
+    let mut steps: Vec<&Step> = STEPS.iter().collect();
+    progress.say("first what needs no C++ compiler; the first build of it takes some minutes");
+    match options.without_rocksdb {
+        true => progress.say("what needs RocksDB is left out, as asked: this is not everything"),
+        false => {
+            steps.extend(&ROCKSDB_STEPS);
+            progress.say("then RocksDB is built, with clang, for the tests that need it");
+        }
+    }
     let mut tally = Tally::default();
     let mut ended = Vec::new();
-    for (i, step) in STEPS.iter().enumerate() {
-        progress.say(&format!("{}/{} {}", i + 1, STEPS.len(), step.what));
+    for (i, step) in steps.iter().enumerate() {
+        progress.say(&format!("{}/{} {}", i + 1, steps.len(), step.what));
         let before = progress.elapsed();
         let outcome = step.run(&progress, &mut tally)?;
         let failed = matches!(outcome, Outcome::Failed | Outcome::Missing(_));
@@ -108,7 +192,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             break;
         }
     }
-    let passed = close(&ended);
+    let passed = close(&ended, &steps);
     progress.say("done");
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(passed)
@@ -117,10 +201,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 impl Step {
     fn run(&self, progress: &Progress, tally: &mut Tally) -> Result<Outcome> {
         if let Some(need) = &self.needs
-            && !cargo::knows(need.subcommand)
+            && !need.tool.is_there()
         {
-            let missing = format!("cargo {} is not installed; {}", need.subcommand, need.remedy);
-            progress.say(&missing);
+            progress.say(&format!("{} is not installed; {}", need.tool.name(), need.remedy));
             return Ok(match need.optional {
                 true => Outcome::Skipped(need.remedy),
                 false => Outcome::Missing(need.remedy),
@@ -136,13 +219,29 @@ impl Step {
     }
 }
 
+impl Tool {
+    fn is_there(&self) -> bool {
+        match self {
+            Tool::Cargo(name) => cargo::knows(name),
+            Tool::Own(name) => cargo::answers(&mut Command::new(name)),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Tool::Cargo(name) => format!("cargo {name}"),
+            Tool::Own(name) => (*name).to_owned(),
+        }
+    }
+}
+
 fn succeeds(command: &mut Command) -> Result<bool> {
     let status = command.stdin(Stdio::null()).status().context("could not start cargo")?;
     Ok(status.success())
 }
 
 /// Prints how each step ended; whether none failed and none is left.
-fn close(ended: &[(&str, Outcome, Duration)]) -> bool {
+fn close(ended: &[(&str, Outcome, Duration)], steps: &[&Step]) -> bool {
     println!();
     let mut failed = false;
     for (what, outcome, time) in ended {
@@ -158,7 +257,7 @@ fn close(ended: &[(&str, Outcome, Duration)]) -> bool {
             println!("{:>24}{remedy}", "");
         }
     }
-    for step in &STEPS[ended.len()..] {
+    for step in &steps[ended.len()..] {
         println!("{:>8}  {:>12}  {}", "not run", "", step.what);
     }
     !failed

@@ -1,8 +1,8 @@
-//! [`SpillFilter`]: which keys were never spilled. It answers "never" for certain and without a read
-//! of the disk, and "perhaps" wrongly for less than one key in fifty.
+//! [`SpillFilter`]: which keys were never spilled. It answers "never" for certain and without
+//! a read of the disk, and "perhaps" wrongly for less than one key in fifty.
 //!
-//! A blocked bloom filter (Putze, Sanders, Singler 2007: all bits of a key within one cache line) in
-//! layers, each four times as large as the one before, so that growing moves nothing. A wrong
+//! A blocked bloom filter (Putze, Sanders, Singler 2007: all bits of a key within one cache line)
+//! in layers, each four times as large as the one before, so that growing moves nothing. A wrong
 //! "perhaps" of any layer is one of the whole, so the small layers take more bits a key than the
 //! large, in which nearly all keys are.
 //!

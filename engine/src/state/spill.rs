@@ -13,10 +13,14 @@ use thiserror::Error;
 
 use crate::graph::Uid;
 
+/// A row: its full key, its value.
+pub type SpillRow = (Vec<u8>, Vec<u8>);
+
 /// The rows of one state of a subtask.
 pub trait Spill: Send {
-    /// Reads rows by their full keys. `out` is emptied and gets one answer a key, in order. Quickest
-    /// when all misses of a batch are asked for at once; keys may repeat and come in any order.
+    /// Reads rows by their full keys. `out` is emptied and gets one answer a key, in order.
+    /// Quickest when all misses of a batch are asked for at once; keys may repeat and come in any
+    /// order.
     ///
     /// # Errors
     /// When the disk fails.
@@ -38,11 +42,11 @@ pub trait Spill: Send {
         prefix: &[u8],
         after: Option<&[u8]>,
         rows_max: usize,
-        out: &mut Vec<(Vec<u8>, Vec<u8>)>,
+        out: &mut Vec<SpillRow>,
     ) -> Result<(), SpillError>;
 
-    /// Removes every row with the prefix; with an empty one, every row there is. Dear where few rows
-    /// were spilled: delete those by key.
+    /// Removes every row with the prefix; with an empty one, every row there is. Where
+    /// few rows were spilled, deleting those by key is cheaper.
     ///
     /// # Errors
     /// When the disk fails or is full.
@@ -57,6 +61,9 @@ pub trait SpillDoor: Send + Sync {
     /// When the disk fails.
     fn open(&self, operator: &Uid, subtask: u32, state: &str)
     -> Result<Box<dyn Spill>, SpillError>;
+
+    /// Bytes of memory that it takes for itself at the moment: caches, write buffers.
+    fn memory_bytes(&self) -> u64;
 }
 
 /// Rows on their way into a spill: one allocation for all, used again after [`clear`](Self::clear).
@@ -170,8 +177,8 @@ pub enum SpillError {
     },
     /// The disk fails in another way.
     #[error(
-        "RR0342: spilling to '{folder}' failed, {doing}: {reason}; check the disk and the rights of \
-         the folder, or set `spill.dir` to another"
+        "RR0342: spilling to '{folder}' failed, {doing}: {reason}; check the disk and the rights \
+         of the folder, or set `spill.dir` to another"
     )]
     Io {
         /// The folder.

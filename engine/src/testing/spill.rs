@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::graph::Uid;
-use crate::state::spill::{Spill, SpillBatch, SpillDoor, SpillError};
+use crate::state::spill::{Spill, SpillBatch, SpillDoor, SpillError, SpillRow};
 
 /// Rows in a tree.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,11 @@ pub struct MemorySpillDoor;
 impl SpillDoor for MemorySpillDoor {
     fn open(&self, _: &Uid, _: u32, _: &str) -> Result<Box<dyn Spill>, SpillError> {
         Ok(Box::new(MemorySpill::default()))
+    }
+
+    /// Its rows are the test's own.
+    fn memory_bytes(&self) -> u64 {
+        0
     }
 }
 
@@ -46,7 +51,7 @@ impl Spill for MemorySpill {
         prefix: &[u8],
         after: Option<&[u8]>,
         rows_max: usize,
-        out: &mut Vec<(Vec<u8>, Vec<u8>)>,
+        out: &mut Vec<SpillRow>,
     ) -> Result<(), SpillError> {
         out.clear();
         let rows = self.rows.range(prefix.to_vec()..);
@@ -113,7 +118,7 @@ fn drawn_prefix(number: u32) -> Vec<u8> {
 /// # Errors
 /// The first step whose answer is not that of the list, with both.
 pub fn check_spill(spill: &mut dyn Spill, steps: &[SpillStep]) -> Result<(), String> {
-    let mut list: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut list: Vec<SpillRow> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         let wrong = |what: String| format!("step {at}, {step:?}: {what}");
         let failed = |error: SpillError| format!("step {at}, {step:?}: {error}");
@@ -166,8 +171,8 @@ pub fn walk(
     spill: &mut dyn Spill,
     prefix: &[u8],
     rows_max: usize,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, SpillError> {
-    let mut all: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+) -> Result<Vec<SpillRow>, SpillError> {
+    let mut all: Vec<SpillRow> = Vec::new();
     let mut part = Vec::new();
     loop {
         let after = all.last().map(|(key, _)| key.clone());
@@ -209,7 +214,7 @@ mod tests {
             prefix: &[u8],
             after: Option<&[u8]>,
             rows_max: usize,
-            out: &mut Vec<(Vec<u8>, Vec<u8>)>,
+            out: &mut Vec<SpillRow>,
         ) -> Result<(), SpillError> {
             self.0.scan(prefix, after, rows_max, out)
         }
@@ -222,7 +227,10 @@ mod tests {
     proptest! {
         #[test]
         fn the_twin_does_what_a_list_does(
-            drawn in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u32>(), 0..30)), 0..40),
+            drawn in prop::collection::vec(
+                (any::<u8>(), prop::collection::vec(any::<u32>(), 0..30)),
+                0..40,
+            ),
         ) {
             let step = |(kind, numbers): &(u8, Vec<u32>)| SpillStep::drawn(*kind, numbers);
             let steps: Vec<SpillStep> = drawn.iter().map(step).collect();

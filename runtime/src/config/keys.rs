@@ -1,16 +1,23 @@
 //! The engine's keys: one table that loading, errors and `config show` read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::bytes::Bytes;
 use super::hint::nearest;
 use super::value::{Raw, written};
-use super::{CheckpointConfig, Config, LogConfig, LogFormat, RestartConfig};
+use super::{CheckpointConfig, Config, LogConfig, LogFormat, RestartConfig, SpillConfig};
 
 /// The shortest interval between checkpoints.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
+
+/// The least memory a process can be told to live with.
+const MEMORY_MIN: Bytes = Bytes::mib(64);
+
+/// The memory of a machine that does not say how much it has.
+const MEMORY_UNKNOWN: Bytes = Bytes::mib(2048);
 
 /// One key of the engine.
 pub(super) struct Key {
@@ -41,7 +48,7 @@ pub(super) fn is_section(name: &str) -> bool {
 }
 
 /// All keys.
-pub(super) static KEYS: [Key; 13] = [
+pub(super) static KEYS: [Key; 15] = [
     Key {
         name: "parallelism",
         set: |config, raw| {
@@ -66,6 +73,11 @@ pub(super) static KEYS: [Key; 13] = [
             Ok(())
         },
         get: |config| config.key_groups.into(),
+    },
+    Key {
+        name: "memory",
+        set: |config, raw| raw.bytes(MEMORY_MIN).map(|bytes| config.memory = bytes),
+        get: |config| config.memory.to_string().into(),
     },
     Key {
         name: "checkpoint.path",
@@ -108,6 +120,11 @@ pub(super) static KEYS: [Key; 13] = [
         name: "checkpoint.retain",
         set: |config, raw| raw.count(1, 10_000).map(|n| config.checkpoint.retain = n),
         get: |config| config.checkpoint.retain.into(),
+    },
+    Key {
+        name: "spill.dir",
+        set: |config, raw| set_folder(raw).map(|folder| config.spill.dir = folder),
+        get: |config| config.spill.dir.as_str().into(),
     },
     Key {
         name: "restart.attempts",
@@ -156,6 +173,28 @@ fn set_path(raw: &Raw) -> Result<String, String> {
     }
 }
 
+fn set_folder(raw: &Raw) -> Result<String, String> {
+    let folder = raw.text().filter(|text| !text.is_empty() && !text.contains("://"));
+    folder.map(str::to_owned).ok_or_else(|| "a folder on a local disk".to_owned())
+}
+
+/// Where spilled state goes unless someone says otherwise: beside the checkpoints where they are a
+/// folder, so that it shares their disk; else to the system's folder for such things.
+pub(super) fn spill_dir(checkpoints: &str, temp_dir: &Path) -> String {
+    let folder = match checkpoints.contains("://") {
+        true => temp_dir.to_owned(),
+        false => Path::new(checkpoints).with_file_name("spill"),
+    };
+    folder.to_string_lossy().into_owned()
+}
+
+/// Three fifths of what the machine gives, in whole MiB: the rest is for code, the allocator's
+/// slack, and the page cache of checkpoints and spilled state.
+fn memory_of(machine: Option<Bytes>) -> Bytes {
+    let machine = machine.unwrap_or(MEMORY_UNKNOWN);
+    Bytes::mib((machine.0 >> 20) / 5 * 3).max(MEMORY_MIN)
+}
+
 /// A word is a level; everything else is `target=level`, so that a misspelt level is no target.
 fn set_level(raw: &Raw) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -177,14 +216,17 @@ fn set_level(raw: &Raw) -> Result<String, String> {
 }
 
 /// The configuration that nobody changed.
-pub(super) fn defaults(job: &str, cores: u32) -> Config {
+pub(super) fn defaults(job: &str, cores: u32, memory: Option<Bytes>, temp_dir: &Path) -> Config {
     let path = [".riverrun", job, "checkpoints"].iter().collect::<PathBuf>();
+    let path = path.to_string_lossy().into_owned();
     Config {
         parallelism: cores.max(1),
         workers: cores.clamp(1, 1024),
         key_groups: 128,
+        memory: memory_of(memory),
+        spill: SpillConfig { dir: spill_dir(&path, temp_dir) },
         checkpoint: CheckpointConfig {
-            path: path.to_string_lossy().into_owned(),
+            path,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,

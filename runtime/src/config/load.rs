@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::check::check;
 use super::error::ConfigError;
 use super::hint::hint;
-use super::keys::{KEYS, defaults, is_section, key};
+use super::keys::{KEYS, defaults, is_section, key, spill_dir};
 use super::origin::Origin;
 use super::settings::Settings;
 use super::sources::ConfigSources;
@@ -53,7 +53,7 @@ impl Config {
         entries.extend(environment::variables(&sources.environment)?);
         entries.extend(environment::flags(&sources.flags)?);
         let mut loaded = LoadedConfig {
-            config: defaults(job, sources.cores),
+            config: defaults(job, sources.cores, sources.memory, &sources.temp_dir),
             origins: BTreeMap::new(),
             settings: Settings::default(),
         };
@@ -63,6 +63,10 @@ impl Config {
         if loaded.origin("parallelism") == Origin::Default {
             let most = u32::from(loaded.config.key_groups);
             loaded.config.parallelism = loaded.config.parallelism.min(most);
+        }
+        if loaded.origin("spill.dir") == Origin::Default {
+            let beside = &loaded.config.checkpoint.path;
+            loaded.config.spill.dir = spill_dir(beside, &sources.temp_dir);
         }
         loaded.config.settings = loaded.settings.object();
         check(&loaded)?;

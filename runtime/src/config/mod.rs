@@ -4,6 +4,7 @@
 //! environment, the flags. It does no I/O: [`ConfigSources`] is read before, once. Invariant: a
 //! [`Config`] that was loaded satisfies every range and relation; whoever runs it checks nothing.
 
+mod bytes;
 mod check;
 mod environment;
 mod error;
@@ -11,6 +12,7 @@ mod file;
 pub(crate) mod hint;
 mod keys;
 mod load;
+mod machine;
 mod origin;
 mod secret;
 mod settings;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use riverrun_engine::graph::Uid;
 use serde::{Deserialize, Serialize};
 
+pub use bytes::Bytes;
 pub use error::ConfigError;
 pub use load::LoadedConfig;
 pub use origin::Origin;
@@ -40,8 +43,12 @@ pub struct Config {
     pub workers: u32,
     /// Key groups: the highest parallelism, a power of two. Fixed by the first checkpoint.
     pub key_groups: u16,
+    /// What the process may use for state, caches, channels and connectors.
+    pub memory: Bytes,
     /// Checkpoints.
     pub checkpoint: CheckpointConfig,
+    /// State that does not fit into memory.
+    pub spill: SpillConfig,
     /// What happens after a failure.
     pub restart: RestartConfig,
     /// Logs.
@@ -55,7 +62,8 @@ impl Config {
     #[must_use]
     pub fn for_job(job: &str) -> Config {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        keys::defaults(job, u32::try_from(cores).unwrap_or(1))
+        let temp_dir = std::env::temp_dir();
+        keys::defaults(job, u32::try_from(cores).unwrap_or(1), machine::memory(), &temp_dir)
     }
 }
 
@@ -72,6 +80,13 @@ pub struct CheckpointConfig {
     pub min_pause: Duration,
     /// How many complete checkpoints are kept, beside savepoints.
     pub retain: usize,
+}
+
+/// Where state goes that does not fit into memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpillConfig {
+    /// A folder on a local disk. Each run makes one of its own in it, and removes it.
+    pub dir: String,
 }
 
 /// What happens after a failure.

@@ -4,7 +4,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::bytes::Bytes;
 use super::error::ConfigError;
+use super::machine;
 use super::origin::Origin;
 
 /// The file that is read from the current folder when none is named.
@@ -24,6 +26,10 @@ pub struct ConfigSources {
     pub flags: Flags,
     /// How many cores the machine gives this process.
     pub cores: u32,
+    /// How much memory the machine gives this process, where that is known.
+    pub memory: Option<Bytes>,
+    /// The system's folder for what is thrown away.
+    pub temp_dir: PathBuf,
 }
 
 /// A file that was read.
@@ -72,7 +78,8 @@ impl ConfigSources {
     fn with(file: Option<FileText>, flags: Flags) -> Result<Self, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(1);
-        Ok(ConfigSources { file, environment: environment()?, flags, cores })
+        let (memory, temp_dir) = (machine::memory(), std::env::temp_dir());
+        Ok(ConfigSources { file, environment: environment()?, flags, cores, memory, temp_dir })
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use toml::de::DeValue;
 
+use super::bytes::Bytes;
+
 /// The longest duration: far from where adding it to a clock overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -47,6 +49,14 @@ impl Raw {
             Raw::Text(text) => Some(text.as_str()),
         };
         text.map(str::trim)
+    }
+
+    /// An amount of memory, at least `min`.
+    pub(super) fn bytes(&self, min: Bytes) -> Result<Bytes, String> {
+        let bytes = self.text().and_then(Bytes::parse).filter(|bytes| *bytes >= min);
+        let allowed =
+            || format!("a size with its unit, such as `512MiB` or `2GiB`, and at least {min}");
+        bytes.ok_or_else(allowed)
     }
 
     /// A duration, zero where `off` is a word for it.

@@ -9,6 +9,27 @@ const DURATION: &str = "a duration with its unit, such as `100ms`, `1s` or `10mi
 
 const BAD: &[Case] = &[
     (
+        "memory = 1000000000",
+        &[],
+        &[],
+        "RR0304: job.toml:1: `memory` is 1000000000; it must be a size with its unit, such as \
+         `512MiB` or `2GiB`, and at least 64MiB",
+    ),
+    (
+        "",
+        &["RIVERRUN_MEMORY=1MiB"],
+        &[],
+        "RR0304: environment RIVERRUN_MEMORY: `memory` is \"1MiB\"; it must be a size with its \
+         unit, such as `512MiB` or `2GiB`, and at least 64MiB",
+    ),
+    (
+        "[spill]\ndir = 's3://fast/disk'",
+        &[],
+        &[],
+        "RR0304: job.toml:2: `spill.dir` is \"s3://fast/disk\"; it must be a folder on a local \
+         disk",
+    ),
+    (
         "parallelism = 0",
         &[],
         &[],
@@ -229,9 +250,9 @@ const BAD: &[Case] = &[
         &[],
         &[],
         "RR0303: job.toml:1: there is no `speed`; there is: parallelism, workers, key_groups, \
-         checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
-         checkpoint.retain, restart.attempts, restart.backoff, restart.backoff_max, log.format, \
-         log.level, settings (the job's own settings go under `[settings]`)",
+         memory, checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
+         checkpoint.retain, spill.dir, restart.attempts, restart.backoff, restart.backoff_max, \
+         log.format, log.level, settings (the job's own settings go under `[settings]`)",
     ),
     (
         "",
@@ -252,9 +273,11 @@ const BAD: &[Case] = &[
         &["RIVERRUN_XYZZY=1"],
         &[],
         "RR0303: environment RIVERRUN_XYZZY: there is no `RIVERRUN_XYZZY`; there is: \
-         RIVERRUN_PARALLELISM, RIVERRUN_WORKERS, RIVERRUN_KEY_GROUPS, RIVERRUN_CHECKPOINT__PATH, \
+         RIVERRUN_PARALLELISM, RIVERRUN_WORKERS, RIVERRUN_KEY_GROUPS, RIVERRUN_MEMORY, \
+         RIVERRUN_CHECKPOINT__PATH, \
          RIVERRUN_CHECKPOINT__INTERVAL, RIVERRUN_CHECKPOINT__TIMEOUT, \
-         RIVERRUN_CHECKPOINT__MIN_PAUSE, RIVERRUN_CHECKPOINT__RETAIN, RIVERRUN_RESTART__ATTEMPTS, \
+         RIVERRUN_CHECKPOINT__MIN_PAUSE, RIVERRUN_CHECKPOINT__RETAIN, RIVERRUN_SPILL__DIR, \
+         RIVERRUN_RESTART__ATTEMPTS, \
          RIVERRUN_RESTART__BACKOFF, RIVERRUN_RESTART__BACKOFF_MAX, RIVERRUN_LOG__FORMAT, \
          RIVERRUN_LOG__LEVEL, RIVERRUN_SETTINGS__<NAME>",
     ),
@@ -263,9 +286,9 @@ const BAD: &[Case] = &[
         &[],
         &["--conf speed=3"],
         "RR0303: --conf speed: there is no `speed`; there is: parallelism, workers, key_groups, \
-         checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
-         checkpoint.retain, restart.attempts, restart.backoff, restart.backoff_max, log.format, \
-         log.level, settings (the job's own settings are set with `--set`)",
+         memory, checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
+         checkpoint.retain, spill.dir, restart.attempts, restart.backoff, restart.backoff_max, \
+         log.format, log.level, settings (the job's own settings are set with `--set`)",
     ),
     (
         "",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::{ConfigSources, Flags, LogFormat, Origin};
-use super::{Config, FileText, load};
+use super::{Bytes, Config, FileText, load};
 
 #[test]
 fn the_defaults() {
@@ -16,6 +16,8 @@ fn the_defaults() {
     assert_eq!(config.checkpoint.interval, Duration::from_secs(1));
     assert_eq!(config.checkpoint.timeout, Duration::from_secs(600));
     assert_eq!((config.checkpoint.min_pause, config.checkpoint.retain), (Duration::ZERO, 3));
+    assert_eq!((config.memory, config.memory.to_string()), (Bytes::mib(6144), "6GiB".to_owned()));
+    assert_eq!(config.spill.dir, ".riverrun/fraud/spill");
     assert_eq!(config.restart.attempts, 10);
     assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Text, "info"));
     assert_eq!(config.settings, json!({}));
@@ -55,6 +57,35 @@ fn zero_and_off_switch_the_interval_off() {
 #[test]
 fn the_default_parallelism_never_exceeds_the_key_groups() {
     assert_eq!(load("key_groups = 2", &[], &[]).expect("loads").config.parallelism, 2);
+}
+
+#[test]
+fn memory_is_written_with_its_unit() {
+    for (text, mib) in [("2GiB", 2048), ("64MiB", 64), ("0.5 GiB", 512)] {
+        let loaded = load(&format!("memory = '{text}'"), &[], &[]).expect("loads");
+        assert_eq!(loaded.config.memory, Bytes::mib(mib));
+    }
+    let loaded = load("", &["RIVERRUN_MEMORY=1GiB"], &[]).expect("loads");
+    assert_eq!(loaded.config.memory, Bytes::mib(1024));
+    let small = ConfigSources { memory: Some(Bytes::mib(32)), ..ConfigSources::default() };
+    assert_eq!(Config::load("x", &small).expect("loads").config.memory, Bytes::mib(64));
+}
+
+#[test]
+fn spilled_state_lies_beside_the_checkpoints() {
+    let cases = [
+        ("/data/cp", "/data/spill"),
+        ("cp", "spill"),
+        ("memory://x", "/tmp"),
+        ("s3://b/p", "/tmp"),
+    ];
+    for (path, dir) in cases {
+        let loaded = load("", &[], &[&format!("--conf checkpoint.path={path}")]).expect("loads");
+        assert_eq!(loaded.config.spill.dir, dir);
+        assert_eq!(loaded.origin("spill.dir"), Origin::Default);
+    }
+    let flags = ["--conf checkpoint.path=/data/cp", "--conf spill.dir=/fast"];
+    assert_eq!(load("", &[], &flags).expect("loads").config.spill.dir, "/fast");
 }
 
 #[test]
@@ -115,6 +146,7 @@ fn show_names_origins_and_masks_secrets() {
     let expected = r#"parallelism = 2      # environment RIVERRUN_PARALLELISM
 workers = 4          # default
 key_groups = 128     # default
+memory = "6GiB"      # default
 
 [checkpoint]
 path = "/data/cp"    # --conf checkpoint.path
@@ -122,6 +154,9 @@ interval = "1s"      # default
 timeout = "10m"      # default
 min_pause = "0s"     # default
 retain = 3           # default
+
+[spill]
+dir = "/data/spill"  # default
 
 [restart]
 attempts = 10        # default
@@ -153,6 +188,6 @@ fn nothing_at_all_is_a_configuration() {
     let sources = ConfigSources { cores: 1, ..ConfigSources::default() };
     assert_eq!(Config::load("x", &sources).expect("loads").config.parallelism, 1);
     let file = Some(FileText { name: "a.toml".to_owned(), text: "[checkpoint]\n".to_owned() });
-    let sources = ConfigSources { file, cores: 0, flags: Flags::default(), environment: vec![] };
+    let sources = ConfigSources { file, flags: Flags::default(), ..ConfigSources::default() };
     assert_eq!(Config::load("x", &sources).expect("loads").config.workers, 1);
 }

@@ -3,7 +3,9 @@
 mod bad;
 mod good;
 
-use super::{Config, ConfigError, ConfigSources, FileText, Flags, LoadedConfig};
+use std::path::PathBuf;
+
+use super::{Bytes, Config, ConfigError, ConfigSources, FileText, Flags, LoadedConfig};
 
 /// The layers in a few strings: the file; variables as `NAME=VALUE`; flags as on the command line.
 fn load(file: &str, environment: &[&str], flags: &[&str]) -> Result<LoadedConfig, ConfigError> {
@@ -24,6 +26,8 @@ fn load(file: &str, environment: &[&str], flags: &[&str]) -> Result<LoadedConfig
         environment: environment.iter().map(pair).collect(),
         flags: given,
         cores: 4,
+        memory: Some(Bytes::mib(10 << 10)),
+        temp_dir: PathBuf::from("/tmp"),
     };
     Config::load("fraud", &sources)
 }

@@ -1,0 +1,232 @@
+//! [`MemoryPlan`]: the one memory number of a process, divided. A decision without I/O, taken when
+//! an attempt starts.
+//!
+//! An eighth stays free for what is not counted: the allocator's slack, tables while they grow,
+//! code. An eighth is the spill's. Channels and connectors get what they can hold at most. All the
+//! rest is for resident state, in equal parts.
+
+use riverrun_engine::element::BATCH_RECORDS;
+use thiserror::Error;
+
+use super::Spilling;
+use crate::config::Bytes;
+use crate::task::inbox::CHANNEL_BATCHES;
+
+/// What a record in a channel is taken to weigh, with its hash, time and share of the batch.
+pub const RECORD: Bytes = Bytes(64);
+/// Records in a part that an exchange deals out: smaller ones wait for the next batch.
+const PART_RECORDS: u64 = 256;
+/// The least resident state of a subtask: below this it would only spill.
+const RESIDENT_MIN: Bytes = Bytes::mib(4);
+/// The least memory of a spill, where that is at most a quarter of all.
+const SPILL_MIN: Bytes = Bytes::mib(64);
+const SPILL_PART: u64 = 8;
+const FREE_PART: u64 = 8;
+/// No machine has more.
+const MIB_MAX: u64 = 1 << 40;
+
+/// What a process must hold in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryNeeds {
+    /// Subtasks that own state.
+    pub stateful_subtasks: u64,
+    /// Channels between subtasks that pass batches on whole.
+    pub forward_channels: u64,
+    /// Channels of exchanges, which deal batches out in parts.
+    pub exchange_channels: u64,
+    /// What connectors hold at most, such as the queues of a Kafka client.
+    pub connectors: Bytes,
+    /// Whether state that does not fit has another place.
+    pub spilling: Spilling,
+}
+
+/// Who gets how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Resident state of each subtask that owns some.
+    pub resident_per_subtask: Bytes,
+    /// Caches and write buffers of the spill, all together.
+    pub spill: Bytes,
+    /// Records between subtasks.
+    pub channels: Bytes,
+    /// What connectors hold.
+    pub connectors: Bytes,
+    /// What is left free for what is not counted.
+    pub free: Bytes,
+}
+
+/// The job does not fit.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum MemoryError {
+    /// Too little is left for state.
+    #[error(
+        "RR0345: this job does not fit into `memory` = {memory}: channels take {channels}, \
+         connectors {connectors}, the spill {spill}, {free} stay free, and each of {subtasks} \
+         subtasks with state needs at least {RESIDENT_MIN}; raise `memory` to at least {enough}, \
+         or lower `parallelism`"
+    )]
+    TooSmall {
+        /// What it was given.
+        memory: Bytes,
+        /// The least with which it would start.
+        enough: Bytes,
+        /// Subtasks that own state.
+        subtasks: u64,
+        /// For channels.
+        channels: Bytes,
+        /// For connectors.
+        connectors: Bytes,
+        /// For the spill.
+        spill: Bytes,
+        /// Left free.
+        free: Bytes,
+    },
+}
+
+impl MemoryPlan {
+    /// Divides `memory`.
+    ///
+    /// # Errors
+    /// When the job does not fit, with the least memory that would do.
+    pub fn divide(memory: Bytes, needs: &MemoryNeeds) -> Result<MemoryPlan, MemoryError> {
+        match Self::fitting(memory, needs) {
+            Some(plan) => Ok(plan),
+            None => Err(MemoryError::TooSmall {
+                memory,
+                enough: Self::enough(needs),
+                subtasks: needs.stateful_subtasks,
+                channels: channels(needs),
+                connectors: needs.connectors,
+                spill: spill(memory, needs),
+                free: Bytes(memory.0 / FREE_PART),
+            }),
+        }
+    }
+
+    fn fitting(memory: Bytes, needs: &MemoryNeeds) -> Option<MemoryPlan> {
+        let (channels, spill) = (channels(needs), spill(memory, needs));
+        let free = Bytes(memory.0 / FREE_PART);
+        let taken = [channels, needs.connectors, spill, free]
+            .iter()
+            .fold(0_u64, |sum, part| sum.saturating_add(part.0));
+        let resident = memory.0.checked_sub(taken)?;
+        let each = match needs.stateful_subtasks {
+            0 => Bytes::default(),
+            subtasks => Bytes(resident / subtasks),
+        };
+        let fits = needs.stateful_subtasks == 0 || each >= RESIDENT_MIN;
+        let connectors = needs.connectors;
+        fits.then_some(MemoryPlan { resident_per_subtask: each, spill, channels, connectors, free })
+    }
+
+    /// The least whole MiB that fit: more memory never fits worse, so halving finds it.
+    fn enough(needs: &MemoryNeeds) -> Bytes {
+        let (mut short, mut enough) = (0, MIB_MAX);
+        while enough - short > 1 {
+            let middle = short + (enough - short) / 2;
+            match Self::fitting(Bytes::mib(middle), needs) {
+                Some(_) => enough = middle,
+                None => short = middle,
+            }
+        }
+        Bytes::mib(enough)
+    }
+}
+
+fn channels(needs: &MemoryNeeds) -> Bytes {
+    let forward = needs.forward_channels.saturating_mul(BATCH_RECORDS as u64);
+    let exchange = needs.exchange_channels.saturating_mul(PART_RECORDS);
+    let records = forward.saturating_add(exchange).saturating_mul(CHANNEL_BATCHES as u64);
+    Bytes(records.saturating_mul(RECORD.0))
+}
+
+fn spill(memory: Bytes, needs: &MemoryNeeds) -> Bytes {
+    match (needs.spilling, needs.stateful_subtasks) {
+        (Spilling::Absent, _) | (_, 0) => Bytes::default(),
+        (Spilling::Present, _) => {
+            Bytes(memory.0 / SPILL_PART).max(SPILL_MIN).min(Bytes(memory.0 / 4))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn needs() -> impl Strategy<Value = MemoryNeeds> {
+        let spilling = prop_oneof![Just(Spilling::Present), Just(Spilling::Absent)];
+        let connectors = (0_u64..1 << 33).prop_map(Bytes);
+        (0_u64..300, 0_u64..3_000, 0_u64..30_000, connectors, spilling).prop_map(
+            |(stateful_subtasks, forward_channels, exchange_channels, connectors, spilling)| {
+                MemoryNeeds {
+                    stateful_subtasks,
+                    forward_channels,
+                    exchange_channels,
+                    connectors,
+                    spilling,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_never_exceed_the_whole(needs in needs(), mib in 1_u64..1 << 20) {
+            let memory = Bytes::mib(mib);
+            match MemoryPlan::divide(memory, &needs) {
+                Ok(plan) => {
+                    let resident = plan.resident_per_subtask.0 * needs.stateful_subtasks;
+                    let parts = [plan.spill, plan.channels, plan.connectors, plan.free];
+                    let sum = resident + parts.iter().map(|part| part.0).sum::<u64>();
+                    prop_assert!(sum <= memory.0);
+                    prop_assert!(memory.0 - sum < needs.stateful_subtasks.max(1)
+                        || needs.stateful_subtasks == 0);
+                }
+                Err(MemoryError::TooSmall { enough, .. }) => {
+                    prop_assert!(enough > memory);
+                    prop_assert!(MemoryPlan::divide(enough, &needs).is_ok());
+                    let less = Bytes(enough.0 - (1 << 20));
+                    prop_assert!(MemoryPlan::divide(less, &needs).is_err());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_subtasks_in_two_gib() {
+        let needs = MemoryNeeds {
+            stateful_subtasks: 2,
+            forward_channels: 0,
+            exchange_channels: 4,
+            connectors: Bytes::mib(64),
+            spilling: Spilling::Present,
+        };
+        let plan = MemoryPlan::divide(Bytes::mib(2048), &needs).expect("fits");
+        assert_eq!((plan.spill, plan.free), (Bytes::mib(256), Bytes::mib(256)));
+        assert_eq!(plan.channels, Bytes(4 * 8 * 256 * 64));
+        assert_eq!(plan.resident_per_subtask, Bytes((1472 * 1024 - 512) * 1024 / 2));
+        let without = MemoryNeeds { spilling: Spilling::Absent, ..needs };
+        let plan = MemoryPlan::divide(Bytes::mib(2048), &without).expect("fits");
+        assert_eq!(plan.spill, Bytes(0));
+    }
+
+    #[test]
+    fn a_job_that_does_not_fit_says_what_would_do() {
+        let needs = MemoryNeeds {
+            stateful_subtasks: 8,
+            forward_channels: 0,
+            exchange_channels: 64,
+            connectors: Bytes::mib(64),
+            spilling: Spilling::Present,
+        };
+        let error = MemoryPlan::divide(Bytes::mib(128), &needs).expect_err("too small");
+        assert_eq!(
+            error.to_string(),
+            "RR0345: this job does not fit into `memory` = 128MiB: channels take 8MiB, connectors \
+             64MiB, the spill 32MiB, 16MiB stay free, and each of 8 subtasks with state needs at \
+             least 4MiB; raise `memory` to at least 167MiB, or lower `parallelism`"
+        );
+    }
+}

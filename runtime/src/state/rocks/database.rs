@@ -1,0 +1,104 @@
+//! The one database of a process, opened by the first row that is spilled: a job that never spills
+//! pays for a folder and nothing else.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use riverrun_engine::state::spill::SpillError;
+use rocksdb::{Cache, ColumnFamily, DB, ErrorKind, Options, WriteOptions};
+
+use super::options::options;
+use super::scratch::Scratch;
+use crate::config::Bytes;
+
+/// What the rows of one state of one subtask begin with. Never given twice; four billion of them
+/// outlast any process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SpaceId(pub(super) u32);
+
+impl SpaceId {
+    /// In the order of the numbers.
+    pub(super) fn bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// The database and its folder.
+pub(super) struct Database {
+    // Fields are dropped in this order: the files are closed before their folder is removed.
+    db: OnceLock<DB>,
+    options: Options,
+    cache: Cache,
+    scratch: Scratch,
+    opening: Mutex<()>,
+    spaces: AtomicU32,
+}
+
+impl Database {
+    /// Not opened yet.
+    pub(super) fn in_folder(scratch: Scratch, memory: Bytes) -> Result<Database, SpillError> {
+        let (options, cache) = options(memory).map_err(|error| SpillError::Io {
+            folder: scratch.name(),
+            doing: "setting it up",
+            reason: error.into_string(),
+        })?;
+        let (db, opening, spaces) = (OnceLock::new(), Mutex::new(()), AtomicU32::new(0));
+        Ok(Database { db, options, cache, scratch, opening, spaces })
+    }
+
+    /// A space of its own for a state of a subtask.
+    pub(super) fn space(&self) -> SpaceId {
+        SpaceId(self.spaces.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Bytes that caches, indexes, filters and write buffers take.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.cache.get_usage() as u64
+    }
+
+    /// The database where something was spilled; else there is no row to be found.
+    pub(super) fn opened(&self) -> Option<&DB> {
+        self.db.get()
+    }
+
+    /// The database, opened by the first who asks.
+    pub(super) fn open(&self) -> Result<&DB, SpillError> {
+        let _opening = match self.db.get() {
+            Some(db) => return Ok(db),
+            None => self.opening.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        if let Some(db) = self.db.get() {
+            return Ok(db);
+        }
+        let rows = [(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, self.options.clone())];
+        let opened = DB::open_cf_with_opts(&self.options, self.scratch.rows(), rows);
+        let opened = opened.map_err(|error| self.failed("opening it", error))?;
+        Ok(self.db.get_or_init(|| opened))
+    }
+
+    /// The one column family, which reads in batches ask for.
+    pub(super) fn rows(db: &DB) -> &ColumnFamily {
+        db.cf_handle(rocksdb::DEFAULT_COLUMN_FAMILY_NAME).expect("it was opened with this family")
+    }
+
+    /// For every write: nothing in here outlives the process, so nothing is logged.
+    pub(super) fn unlogged() -> WriteOptions {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        options
+    }
+
+    /// What an error of RocksDB means here.
+    pub(super) fn failed(&self, doing: &'static str, error: rocksdb::Error) -> SpillError {
+        let (folder, kind, reason) = (self.scratch.name(), error.kind(), error.into_string());
+        // The crate hands on the words of the system, not its number.
+        let full = ["No space left", "Disk quota exceeded", "File too large"];
+        if full.iter().any(|words| reason.contains(words)) {
+            return SpillError::Full { folder, reason };
+        }
+        match kind {
+            ErrorKind::Corruption => SpillError::Damaged { folder, reason },
+            _ => SpillError::Io { folder, doing, reason },
+        }
+    }
+}
