@@ -118,7 +118,7 @@ const STEPS: [Step; 6] = [
 /// Needs C++ too. The first of them compiles it.
 const ROCKSDB_STEPS: [Step; 3] = [
     Step {
-        what: "RocksDB builds (its C++ takes 8 minutes on two idle cores, once)",
+        what: "RocksDB builds (its C++ takes about 12 minutes on two cores, once)",
         words: &["build", "--package", "riverrun-runtime", "--features", "rocksdb"],
         needs: Some(Need {
             tool: Tool::Own("clang++"),

@@ -1,7 +1,5 @@
 //! "Did you mean": the candidate nearest to a word that is not known.
 
-use super::sources::PREFIX;
-
 /// The candidate that was probably meant.
 pub(crate) fn nearest<'a>(
     word: &str,
@@ -9,8 +7,7 @@ pub(crate) fn nearest<'a>(
 ) -> Option<&'a str> {
     let last = |name: &str| name.rsplit(['.']).next().unwrap_or_default().to_owned();
     let score = |name: &str| {
-        // What all variables begin with makes none of them likely.
-        let whole = strsim::normalized_damerau_levenshtein(bare(word), bare(name));
+        let whole = strsim::normalized_damerau_levenshtein(word, name);
         let tail = if last(word) == last(name) { 0.8 } else { 0.0 };
         whole.max(tail)
     };
@@ -20,10 +17,6 @@ pub(crate) fn nearest<'a>(
         .filter(|(score, _)| *score >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
-}
-
-fn bare(name: &str) -> &str {
-    name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// "did you mean", or all there is.
