@@ -2,6 +2,7 @@
 //! at every parallelism, changed jobs, damaged checkpoints.
 #![allow(clippy::disallowed_methods, reason = "a test of files and threads")]
 
+mod begins;
 mod changed;
 mod commits;
 mod damaged;

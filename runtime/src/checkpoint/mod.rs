@@ -1,12 +1,12 @@
 //! Checkpoints on storage: what a manifest says, where files lie, what may go, where a run begins.
 //!
 //! Called by the coordinator (writes), by the run (begins) and by the command line (reads). The
-//! files of a store, all created once and never overwritten:
+//! files of a store, but for the lock all created once and never overwritten:
 //!
 //! ```text
 //! checkpoints/<20 digits>.manifest              the list that makes a checkpoint whole
 //! segments/<20 digits>-<attempt>.seg            the state that was written behind one barrier
-//! LOCK, LOCK.info                               who runs on it (folders only)
+//! LOCK, LOCK.info                               who runs on it (S3: LOCK alone, rewritten)
 //! ```
 //!
 //! One checkpoint, in this order:
@@ -25,6 +25,7 @@ pub mod choose;
 mod disk;
 pub mod error;
 pub mod inspect;
+mod lease;
 mod location;
 pub mod lock;
 pub mod manifest;
@@ -50,6 +51,7 @@ mod testing;
 pub use choose::{Choice, Decided, RestoreError};
 pub use error::{Damage, StoreError};
 pub use inspect::InspectReport;
+pub use lease::{Fence, Fenced};
 pub use lock::{LockError, LockInfo, StoreLock};
 pub use manifest::{Manifest, OperatorEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};

@@ -16,6 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
 
 use super::error::{Damage, StoreError, hint};
+use super::lease::{Fence, Fenced};
 use super::location::{IfAbsent, Location};
 use super::manifest::{Manifest, SegmentEntry};
 use super::retain::{Complete, Facts, Removal, decide};
@@ -56,6 +57,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
     inner: Arc<Inner>,
+    fence: Option<Fence>,
 }
 
 impl CheckpointStore {
@@ -101,7 +103,14 @@ impl CheckpointStore {
 
     fn of(objects: Arc<dyn ObjectStore>, path: &str, medium: Medium) -> Self {
         let known = Mutex::new(BTreeMap::new());
-        CheckpointStore { inner: Arc::new(Inner { objects, path: path.to_owned(), medium, known }) }
+        let inner = Inner { objects, path: path.to_owned(), medium, known };
+        CheckpointStore { inner: Arc::new(inner), fence: None }
+    }
+
+    /// Writes manifests only while `fence` says that the lock is held.
+    #[must_use]
+    pub fn fenced(self, fence: Option<Fence>) -> Self {
+        CheckpointStore { fence, ..self }
     }
 
     /// The path it was opened with.
@@ -205,6 +214,14 @@ impl CheckpointStore {
         let id = manifest.checkpoint;
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
+        if let Some(Err(fenced)) = self.fence.as_ref().map(Fence::check) {
+            return Err(match fenced {
+                Fenced::Lost { holder } => StoreError::Fenced { checkpoint: id, path, holder },
+                Fenced::Unsure { silent_ms } => {
+                    StoreError::LockUnsure { checkpoint: id, path, silent_ms }
+                }
+            });
+        }
         match self.create(&file, text).await {
             Ok(()) => {
                 self.known(|known| known.insert(id, manifest.into()));
