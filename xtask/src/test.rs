@@ -47,7 +47,7 @@ enum Outcome {
     Missing(&'static str),
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step {
         what: "format",
         words: &["fmt", "--all", "--check"],
@@ -88,6 +88,18 @@ const STEPS: [Step; 6] = [
     Step {
         what: "documentation's examples",
         words: &["test", "--workspace", "--doc", "--no-fail-fast"],
+        needs: None,
+    },
+    Step {
+        what: "checkpoints on S3, against a server of the registry",
+        words: &[
+            "test",
+            "--manifest-path",
+            "tests/s3/Cargo.toml",
+            "--target-dir",
+            "target",
+            "--no-fail-fast",
+        ],
         needs: None,
     },
 ];
