@@ -1,8 +1,8 @@
 //! Prints records to standard output, one JSON line each: to see what a job does.
 //!
 //! At least once: lines appear at once, and again after a restart. Lines of one batch stay
-//! together, and above what the run shows of itself on the same terminal. Called by the sink task through `engine::sink`; the writing happens on a thread of its
-//! own.
+//! together, and above what the run shows of itself on the same terminal. Called by the sink task
+//! through `engine::sink`; the writing happens on a thread of its own.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;

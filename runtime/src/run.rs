@@ -15,7 +15,7 @@ use riverrun_engine::element::Origin;
 use riverrun_engine::graph::Graph;
 use riverrun_engine::time::Timestamp;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::coordinator::AttemptEnd;
 use crate::attempt::start::{Attempt, Started};
@@ -24,6 +24,8 @@ use crate::checkpoint::{
 };
 use crate::config::{Config, From as Begin, RestartConfig, RunOptions};
 use crate::control::{Command, CommandKind, Control};
+use crate::doors;
+use crate::state::memory::MemoryError;
 use crate::status::{JobStatus, Phase};
 use crate::task::failure::{Failure, install_panic_hook};
 
@@ -40,6 +42,8 @@ pub enum Outcome {
         /// The last checkpoint.
         checkpoint: CheckpointId,
     },
+    /// Stopped before the first record: all is as the run before left it.
+    NotBegun,
     /// The job had ended in an earlier run.
     AlreadyEnded {
         /// Its last checkpoint.
@@ -79,6 +83,9 @@ pub enum RunError {
     /// The checkpoint store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The job does not fit into its memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// Another run holds the checkpoints.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -102,6 +109,10 @@ struct Failures {
 }
 
 impl Failures {
+    fn none(config: &RestartConfig) -> Self {
+        Failures { config: config.clone(), in_a_row: 0, last: None, text: String::new() }
+    }
+
     /// Counts a failure; returns how it is told.
     fn add(&mut self, end: AttemptEnd, progressed: bool) -> String {
         let (failure, mut text) = match end {
@@ -171,16 +182,16 @@ async fn attempts(
     mut control: Control,
 ) -> Result<Outcome, RunError> {
     let path = &config.checkpoint.path;
-    let store = CheckpointStore::open(path)?;
     let began = SystemClock.now();
-    let pid = std::process::id();
-    let name =
-        |number: u32| -> Arc<str> { format!("{:x}-{pid:x}-{number}", began.as_millis()).into() };
-    let _lock = lock(path, job, began, &name(1), &control)?;
+    let name = |number: u32| attempt_name(began, number);
+    let info = lock_info(job, began, &name(1), &control);
+    let Some(lock) = lock(path, info, &mut control.commands).await? else {
+        return Ok(Outcome::NotBegun);
+    };
+    let store = CheckpointStore::open(path)?.fenced(lock.fence());
     let graph = Arc::new(graph);
     let mut options = options.clone();
-    let (text, last) = (String::new(), None);
-    let mut failures = Failures { config: config.restart.clone(), in_a_row: 0, last, text };
+    let mut failures = Failures::none(&config.restart);
     let mut number = 1;
     loop {
         let committed = status.checkpoints().0;
@@ -194,8 +205,12 @@ async fn attempts(
             name: name(number),
             suspects: failures.suspects(),
         };
-        let end = match attempt.run(&options, &mut control.commands).await? {
+        let started = attempt.run(&options, &mut control.commands).await?;
+        lock.check()?;
+        let end = match started {
             Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
+            Started::Stopped if number == 1 => return Ok(Outcome::NotBegun),
+            Started::Stopped => return Err(RunError::StoppedBetween { last: failures.text }),
             Started::Ran(end) => end,
         };
         match end {
@@ -228,22 +243,55 @@ async fn attempts(
     }
 }
 
-fn lock(
-    path: &str,
-    job: &str,
-    since: Timestamp,
-    attempt: &str,
-    control: &Control,
-) -> Result<StoreLock, LockError> {
-    let info = LockInfo {
+/// A name no other attempt has: the run's beginning, its process, its number.
+fn attempt_name(began: Timestamp, number: u32) -> Arc<str> {
+    let pid = std::process::id();
+    format!("{:x}-{pid:x}-{number}", began.as_millis()).into()
+}
+
+fn lock_info(job: &str, since: Timestamp, attempt: &str, control: &Control) -> LockInfo {
+    LockInfo {
         pid: std::process::id(),
         job: job.to_owned(),
         attempt: attempt.to_owned(),
         since,
         control_port: Some(control.address.port),
         control_token: control.address.token.clone(),
-    };
-    StoreLock::acquire(path, &info)
+    }
+}
+
+/// Takes the lock, which may wait for storage; `None` when a stop came first.
+async fn lock(
+    path: &str,
+    info: LockInfo,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<Option<StoreLock>, LockError> {
+    let (tell, told) = oneshot::channel();
+    let path = path.to_owned();
+    // A lock that nobody waits for any more gives itself back.
+    drop(doors::spawn_thread("lock", move || tell.send(StoreLock::acquire(&path, &info))));
+    tokio::select! {
+        taken = told => taken.expect("the thread answers").map(Some),
+        () = stop_asked(commands) => Ok(None),
+    }
+}
+
+/// Waits for a stop while no attempt is running. Savepoints are refused, there is nothing to cut.
+pub(crate) async fn stop_asked(commands: &mut mpsc::Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        let (stop, reason) = match command.kind {
+            CommandKind::Savepoint => (false, "the job is just beginning; ask again"),
+            CommandKind::Stop { .. } => {
+                (true, "stopped before the first record, so without a checkpoint of its own")
+            }
+        };
+        drop(command.reply.send(Err(reason.to_owned())));
+        if stop {
+            return;
+        }
+    }
+    // Nobody can give orders any more.
+    std::future::pending().await
 }
 
 /// Waits out the pause; a stop ends the run at once, there is nothing to cut.

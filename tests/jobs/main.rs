@@ -2,6 +2,7 @@
 //! at every parallelism, changed jobs, damaged checkpoints.
 #![allow(clippy::disallowed_methods, reason = "a test of files and threads")]
 
+mod begins;
 mod changed;
 mod commits;
 mod damaged;
@@ -9,6 +10,8 @@ mod graphs;
 mod panics;
 mod rescale;
 mod runs;
+#[cfg(feature = "rocksdb")]
+mod spill;
 mod stops;
 mod storage;
 mod uneven;

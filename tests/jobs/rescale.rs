@@ -5,7 +5,7 @@ use riverrun::connectors::memory::{MemoryInput, MemoryOutput, MemorySource};
 use riverrun::prelude::*;
 use riverrun::runtime::control::{CommandKind, Control};
 
-use crate::world::{World, give};
+use crate::world::{World, await_running, give};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Found {
@@ -116,6 +116,7 @@ fn every_parallelism_restores_every_other() {
             let feeder = {
                 let input = input.clone();
                 std::thread::spawn(move || {
+                    await_running(&orders);
                     for part in 0..6 {
                         feed(&input, part * 50, (part + 1) * 50);
                         std::thread::sleep(std::time::Duration::from_millis(25));

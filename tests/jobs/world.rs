@@ -58,7 +58,7 @@ impl World {
         (run_job("test", graph, config, options, status.clone(), control), status)
     }
 
-    /// Runs until `order` was carried out after `pause`.
+    /// Runs until `order` was carried out, `pause` after records began to flow.
     pub(crate) fn run_and_order(
         &self,
         pipeline: impl Fn(&Job),
@@ -67,6 +67,7 @@ impl World {
     ) -> Result<Outcome, RunError> {
         let (control, orders) = Control::by_hand();
         let thread = std::thread::spawn(move || {
+            await_running(&orders);
             std::thread::sleep(pause);
             give(&orders, order)
         });
@@ -89,4 +90,14 @@ pub(crate) fn give(
     let (reply, answer) = oneshot::channel();
     orders.blocking_send(Command { kind, reply }).ok()?;
     answer.blocking_recv().ok()
+}
+
+/// Waits until records flow: before that there is nothing to stop.
+pub(crate) fn await_running(orders: &mpsc::Sender<Command>) {
+    let beginning = |_: &u32| {
+        let refused = give(orders, CommandKind::Savepoint).and_then(Result::err);
+        std::thread::sleep(Duration::from_millis(5));
+        refused.is_some_and(|reason| reason.contains("ask again"))
+    };
+    (0..2_000).take_while(beginning).for_each(drop);
 }

@@ -75,7 +75,7 @@ pub(crate) fn sources(file: &File) -> Vec<Finding> {
     let remedy = "depend on a released version from the registry";
     let numbered = file.text.lines().enumerate();
     let found = numbered.filter(|(_, line)| match file.path.as_str() {
-        "Cargo.lock" => line.starts_with("source = \"git+"),
+        path if path.ends_with("Cargo.lock") => line.starts_with("source = \"git+"),
         path => path.ends_with("Cargo.toml") && has_key(line, "git"),
     });
     found.map(|(i, _)| file.finding(i + 1, "a git dependency".to_owned(), remedy)).collect()

@@ -58,7 +58,7 @@ enum Outcome {
 }
 
 /// Needs Rust and a C linker.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step {
         what: "format",
         words: &["fmt", "--all", "--check"],
@@ -111,6 +111,18 @@ const STEPS: [Step; 6] = [
     Step {
         what: "documentation's examples",
         words: &["test", "--workspace", "--no-default-features", "--doc", "--no-fail-fast"],
+        needs: None,
+    },
+    Step {
+        what: "checkpoints on S3, against a server of the registry",
+        words: &[
+            "test",
+            "--manifest-path",
+            "tests/s3/Cargo.toml",
+            "--target-dir",
+            "target",
+            "--no-fail-fast",
+        ],
         needs: None,
     },
 ];

@@ -145,7 +145,7 @@ pub struct Contract {
     operator: Box<dyn ErasedOperator>,
     name: String,
     life: Life,
-    /// What it was last advanced to; a source that found new splits may begin behind the checkpoint.
+    /// What it was last advanced to: behind the checkpoint, where a source has found new splits.
     asked: Timestamp,
     /// Where its event time stands.
     advanced: Timestamp,

@@ -2,6 +2,7 @@
 
 pub mod carried;
 pub mod coordinator;
+pub mod memory;
 pub mod merger;
 pub mod participants;
 pub mod restore;

@@ -1,6 +1,6 @@
 //! How an attempt starts, in this order: participants, the decision which checkpoint holds, its
 //! state, the splits, recovery of what was prepared, building of every subtask, then the first
-//! record.
+//! record. Up to there a stop ends the run without a checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,20 +13,21 @@ use riverrun_engine::graph::{Graph, Node, NodeKind, Uid};
 use tokio::sync::{mpsc, watch};
 
 use super::coordinator::{AttemptEnd, Coordinator};
-use super::participants::Participants;
+use super::memory::{self, StateMemory};
+use super::participants::{Participants, PreparedBy};
 use super::restore::Restore;
 use super::wiring::wire;
 use super::worker::{self, Signal};
 use super::write::Writer;
 use crate::checkpoint::restore::{OpenFiles, begin};
-use crate::checkpoint::{Chain, CheckpointStore, Start, StoreError};
+use crate::checkpoint::{Chain, CheckpointStore, Start};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
 use crate::doors::{OsThreads, TokioSleep};
 use crate::plan::{Plan, plan};
-use crate::run::RunError;
+use crate::run::{RunError, stop_asked};
 use crate::status::{JobStatus, Phase};
-use crate::task::build::Shared;
+use crate::task::build::{Shared, SubtaskSpec};
 use crate::task::report::Report;
 
 /// Reports the coordinator has not looked at yet; a task that reports waits when there are more.
@@ -58,6 +59,34 @@ pub enum Started {
     Ran(AttemptEnd),
     /// The job had ended before: nothing to do.
     Finished(CheckpointId),
+    /// A stop was asked for before the first record.
+    Stopped,
+}
+
+/// What came of building the subtasks.
+enum Built {
+    Ready,
+    Failed(AttemptEnd),
+    Stopped,
+}
+
+/// Where an attempt begins, once that is settled.
+struct Beginning {
+    restore: Restore,
+    prepared: PreparedBy,
+    checkpoint: Option<CheckpointId>,
+    /// Whether the checkpoint is of the job's own store.
+    own: bool,
+    next: CheckpointId,
+}
+
+/// How settling it can end.
+enum Settled {
+    Begins(Box<Beginning>),
+    /// The job had ended; what it had prepared may still have to be committed.
+    Finished(CheckpointId, PreparedBy),
+    /// To be tried again by the next attempt.
+    Broken(anyhow::Error),
 }
 
 impl Attempt<'_> {
@@ -75,7 +104,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Starts and runs the attempt.
+    /// Starts and runs the attempt. A stop is heard at any moment; only what is recovering output
+    /// is let finish first, so that nothing goes on behind a lock that was given back.
     ///
     /// # Errors
     /// What another attempt would not mend.
@@ -85,54 +115,27 @@ impl Attempt<'_> {
         commands: &mut mpsc::Receiver<Command>,
     ) -> Result<Started, RunError> {
         self.status.set_phase(Phase::Restoring);
+        let plan = plan(&self.graph, self.config.parallelism);
+        let divided = memory::divide(&self.graph, &plan, self.config)?;
         let broken =
             |error: anyhow::Error| Ok(Started::Ran(AttemptEnd::Broken(format!("{error:#}"))));
         let mut participants = Participants::of(&self.graph, |node| self.context(node))
             .map_err(|e| RunError::Sinks(format!("{e:#}")))?;
-        let stored = match self.store.list().await {
-            Ok(stored) => stored,
-            // Storage that does not answer now may answer the next attempt.
-            Err(error @ StoreError::Read { .. }) => return broken(error.into()),
-            Err(error) => return Err(error.into()),
+        let settled = tokio::select! {
+            settled = self.settle(options, &mut participants) => settled?,
+            () = stop_asked(commands) => return Ok(Started::Stopped),
         };
-        let decided = match participants.decided(stored).await {
-            Ok(decided) => decided,
-            Err(error) => return broken(error),
-        };
-        let begin = begin(&self.store, &self.job, options, decided).await?;
-        let (state, checkpoint, prepared) = match begin.start {
-            Start::Finished(state) => {
+        let Beginning { restore, prepared, checkpoint, own, next } = match settled {
+            Settled::Begins(beginning) => *beginning,
+            Settled::Broken(error) => return broken(error),
+            Settled::Finished(checkpoint, prepared) => {
                 // The run before may have died between its last checkpoint and the commit of it.
-                let (checkpoint, prepared) = (state.manifest.checkpoint, &state.manifest.prepared);
-                return match participants.recover(Some(checkpoint), prepared).await {
+                return match participants.recover(Some(checkpoint), &prepared).await {
                     Ok(()) => Ok(Started::Finished(checkpoint)),
                     Err(error) => broken(error),
                 };
             }
-            Start::Beginning => (None, None, BTreeMap::new()),
-            Start::Restored(state) => {
-                state.manifest.check_key_groups(self.config.key_groups)?;
-                let (checkpoint, prepared) =
-                    (state.manifest.checkpoint, state.manifest.prepared.clone());
-                // Another store's outputs are another job's history: nothing of them is ours.
-                let prepared = if state.own { prepared } else { BTreeMap::new() };
-                (Some(state), Some(checkpoint), prepared)
-            }
         };
-        let own = state.as_ref().is_none_or(|state| state.own);
-        let groups = self.config.key_groups;
-        let mut restore = Restore::plan(&self.graph, groups, state, &options.drop_state)?;
-        for (_, node) in self.graph.nodes() {
-            if let NodeKind::Source(source) = &node.kind {
-                match source.discover(&self.context(node)).await {
-                    Ok(splits) => restore.add_splits(&node.uid, splits),
-                    Err(error) => {
-                        let error = error.context(format!("source '{}' has no splits", node.uid));
-                        return broken(error);
-                    }
-                }
-            }
-        }
         let recovered = participants.recover(checkpoint.filter(|_| own), &prepared).await;
         if let Err(error) = recovered {
             return broken(error);
@@ -146,19 +149,77 @@ impl Attempt<'_> {
             Some(checkpoint) => tracing::info!(job, attempt, %checkpoint, "attempt begins"),
             None => tracing::info!(job, attempt, "attempt begins, from nothing"),
         }
-        Ok(Started::Ran(self.go(restore, participants, begin.next, commands).await))
+        let names = (&*self.job, &*self.name);
+        match memory::open((&self.graph, &plan, self.config), &divided, names) {
+            Ok(memory) => Ok(self.go((plan, memory), restore, participants, next, commands).await),
+            Err(error) => broken(error.into()),
+        }
+    }
+
+    /// Settles where the attempt begins. Reads only, so it may be given up at any moment.
+    async fn settle(
+        &self,
+        options: &RunOptions,
+        participants: &mut Participants,
+    ) -> Result<Settled, RunError> {
+        let stored = match self.store.list().await {
+            Ok(stored) => stored,
+            Err(error) if error.may_pass() => return Ok(Settled::Broken(error.into())),
+            Err(error) => return Err(error.into()),
+        };
+        let decided = match participants.decided(stored).await {
+            Ok(decided) => decided,
+            Err(error) => return Ok(Settled::Broken(error)),
+        };
+        let begin = match begin(&self.store, &self.job, options, decided).await {
+            Err(error) if error.may_pass() => return Ok(Settled::Broken(error.into())),
+            begin => begin?,
+        };
+        let state = match begin.start {
+            Start::Finished(state) => {
+                let manifest = state.manifest;
+                return Ok(Settled::Finished(manifest.checkpoint, manifest.prepared));
+            }
+            Start::Beginning => None,
+            Start::Restored(state) => Some(state),
+        };
+        let (checkpoint, own) = match &state {
+            Some(state) => {
+                state.manifest.check_key_groups(self.config.key_groups)?;
+                (Some(state.manifest.checkpoint), state.own)
+            }
+            None => (None, true),
+        };
+        // Another store's outputs are another job's history: nothing of them is ours.
+        let prepared = state.as_ref().filter(|state| state.own);
+        let prepared = prepared.map(|state| state.manifest.prepared.clone()).unwrap_or_default();
+        let groups = self.config.key_groups;
+        let mut restore = Restore::plan(&self.graph, groups, state, &options.drop_state)?;
+        for (_, node) in self.graph.nodes() {
+            if let NodeKind::Source(source) = &node.kind {
+                match source.discover(&self.context(node)).await {
+                    Ok(splits) => restore.add_splits(&node.uid, splits),
+                    Err(error) => {
+                        let error = error.context(format!("source '{}' has no splits", node.uid));
+                        return Ok(Settled::Broken(error));
+                    }
+                }
+            }
+        }
+        let next = begin.next;
+        Ok(Settled::Begins(Box::new(Beginning { restore, prepared, checkpoint, own, next })))
     }
 
     async fn go(
         &self,
+        (plan, memory): (Plan, StateMemory),
         restore: Restore,
         participants: Participants,
         next: CheckpointId,
         commands: &mut mpsc::Receiver<Command>,
-    ) -> AttemptEnd {
+    ) -> Started {
         let config = self.config;
-        let plan = plan(&self.graph, config.parallelism);
-        let wired = wire(&self.graph, &plan, config.key_groups);
+        let wired = wire(&self.graph, &plan, config.key_groups, memory.channel_batches);
         let (reports, mut reported) = mpsc::channel(REPORTS_MAX);
         let tracked = !config.checkpoint.interval.is_zero();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -176,6 +237,7 @@ impl Attempt<'_> {
             reports,
             restore,
             suspects: self.suspects.clone(),
+            memory,
         });
         let subtasks = wired.specs.iter().map(|spec| spec.subtask).collect();
         let coordinator = Coordinator {
@@ -192,21 +254,22 @@ impl Attempt<'_> {
             status: self.status.clone(),
         };
         let (signal, signalled) = watch::channel(Signal::Build);
-        let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
-        for spec in wired.specs {
-            per_worker[(spec.subtask.index % config.workers) as usize].push(spec);
-        }
-        let workers = (0..).zip(per_worker).filter(|(_, specs)| !specs.is_empty());
-        let spawn = |(index, specs)| worker::spawn(index, specs, shared.clone(), signalled.clone());
-        let threads: Vec<_> = workers.map(spawn).collect();
+        let threads: Vec<_> = per_worker(wired.specs, config.workers)
+            .map(|(i, specs)| worker::spawn(i, specs, shared.clone(), signalled.clone()))
+            .collect();
         drop(shared);
-        let end = match ready(&coordinator, &mut reported).await {
-            Some(end) => end,
-            None => {
+        let built = tokio::select! {
+            built = ready(&coordinator, &mut reported) => built.map_or(Built::Ready, Built::Failed),
+            () = stop_asked(commands) => Built::Stopped,
+        };
+        let started = match built {
+            Built::Stopped => Started::Stopped,
+            Built::Failed(end) => Started::Ran(end),
+            Built::Ready => {
                 files.iter().for_each(OpenFiles::close);
                 self.status.set_phase(Phase::Running);
                 signal.send_replace(Signal::Run);
-                coordinator.run(&mut reported, commands).await
+                Started::Ran(coordinator.run(&mut reported, commands).await)
             }
         };
         signal.send_replace(Signal::Cancel);
@@ -216,7 +279,7 @@ impl Attempt<'_> {
             // thread.
             drop(thread.join());
         }
-        end
+        started
     }
 
     fn writer(&self, plan: &Plan, base: Option<Chain>) -> Writer {
@@ -230,6 +293,18 @@ impl Attempt<'_> {
         let (graph, groups) = (&self.graph, self.config.key_groups);
         Writer::new(self.store.clone(), names, graph, groups, parallelism, base)
     }
+}
+
+/// The subtasks of each worker that has any.
+fn per_worker(
+    specs: Vec<SubtaskSpec>,
+    workers: u32,
+) -> impl Iterator<Item = (u32, Vec<SubtaskSpec>)> {
+    let mut per_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for spec in specs {
+        per_worker[(spec.subtask.index % workers) as usize].push(spec);
+    }
+    (0..).zip(per_worker).filter(|(_, specs)| !specs.is_empty())
 }
 
 /// Waits until every subtask is built and restored; `Some` when one is not.

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use crate::plan::{Plan, TaskId};
 use crate::task::build::SubtaskSpec;
 use crate::task::emitter::Route;
-use crate::task::inbox::CHANNEL_BATCHES;
 use crate::task::report::{Order, Subtask};
 
 /// The subtasks of a plan, wired, and the way to each source subtask.
@@ -21,9 +20,9 @@ pub struct Wired {
     pub orders: BTreeMap<Subtask, mpsc::UnboundedSender<Order>>,
 }
 
-/// Wires `plan`.
+/// Wires `plan`, with channels of so many batches.
 #[must_use]
-pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16) -> Wired {
+pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16, channel_batches: usize) -> Wired {
     let mut inputs: BTreeMap<(TaskId, u32), Vec<mpsc::Receiver<Element>>> = BTreeMap::new();
     let mut routes: BTreeMap<(TaskId, u32), Vec<Route>> = BTreeMap::new();
     for link in plan.tasks.iter().flat_map(|task| &task.outputs) {
@@ -36,7 +35,7 @@ pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16) -> Wired {
             };
             let mut senders = Vec::new();
             for target in targets {
-                let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+                let (sender, receiver) = mpsc::channel(channel_batches);
                 senders.push(sender);
                 inputs.entry((link.to, target)).or_default().push(receiver);
             }

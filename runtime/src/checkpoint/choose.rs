@@ -120,6 +120,18 @@ pub enum RestoreError {
     Store(#[from] StoreError),
 }
 
+impl RestoreError {
+    /// Whether trying again later may help: see [`StoreError::may_pass`].
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            RestoreError::Store(error) => error.may_pass(),
+            RestoreError::Unreadable { source, .. } => source.may_pass(),
+            _ => false,
+        }
+    }
+}
+
 pub(super) fn show(ids: &[CheckpointId]) -> String {
     const SHOWN: usize = 8;
     let newest = ids.iter().rev().take(SHOWN).map(ToString::to_string);

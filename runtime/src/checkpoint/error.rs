@@ -224,6 +224,33 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Another run has the lock now.
+    #[error(
+        "RR0215: checkpoint {checkpoint} was not completed: '{path}' was taken over by {holder}, \
+         this run has to end"
+    )]
+    Fenced {
+        /// The number.
+        checkpoint: CheckpointId,
+        /// The store.
+        path: String,
+        /// Who has it.
+        holder: String,
+    },
+    /// Another run may have the lock now.
+    #[error(
+        "RR0216: checkpoint {checkpoint} was not completed: the lock of '{path}' could not be \
+         renewed for {silent_ms} ms; see why the storage does not answer, the next checkpoint \
+         tries again"
+    )]
+    LockUnsure {
+        /// The number.
+        checkpoint: CheckpointId,
+        /// The store.
+        path: String,
+        /// For how long, in milliseconds.
+        silent_ms: u64,
+    },
     /// What is no longer needed could not be removed.
     #[error("RR0214: file '{file}' in '{path}' cannot be removed: {source}; it only takes room")]
     Remove {
@@ -237,11 +264,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether a checkpoint may have become complete although its writer saw an error. Then the
+    /// Whether trying again later may help: storage that did not answer, not files that are wrong.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Read { .. })
+    }
+
+    /// Whether a checkpoint may have become complete although its writer saw an error, or another
+    /// run may have written one of this number. Then the
     /// attempt must end: to go on would be to abort output that a restart would believe in.
     #[must_use]
     pub fn in_doubt(&self) -> bool {
-        matches!(self, StoreError::InDoubt { .. })
+        matches!(self, StoreError::InDoubt { .. } | StoreError::Fenced { .. })
     }
 }
 

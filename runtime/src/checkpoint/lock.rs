@@ -5,9 +5,9 @@
 //! says who holds it; alone it means nothing. `LOCK` itself is never removed: who removes a lock
 //! file may remove another's.
 //!
-//! `memory://` is locked within its process. `s3://` is not locked: two runs on one prefix are
-//! found when the second writes a manifest ([`super::StoreError::Exists`]), and by the deciding
-//! participant, which fences the older one; until then, start one run at a time.
+//! `memory://` is locked within its process, `s3://` by a [`super::lease`]: the second run on a
+//! prefix is refused; a run that was killed blocks it for ten seconds more; one that was cut off
+//! and replaced finds out before it writes its next manifest.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -22,7 +22,8 @@ use thiserror::Error;
 
 use super::disk;
 use super::error::StoreError;
-use super::location::Location;
+use super::lease::{self, Fence, Fenced, Lease};
+use super::location::{IfAbsent, Location};
 
 /// How often a lock that is held is tried again: a reader of [`LockInfo::read`] holds it for a
 /// moment.
@@ -74,6 +75,28 @@ pub enum LockError {
         /// Why.
         source: io::Error,
     },
+    /// Object storage that does not answer, or has something else under the lock's name.
+    #[error(
+        "RR0222: the lock of '{path}' (its object `LOCK`) cannot be taken: {reason}; the storage \
+         must know conditional writes (`If-Match`, `If-None-Match`)"
+    )]
+    Lease {
+        /// The place.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another run took the lock while this one could not renew it.
+    #[error(
+        "RR0223: '{path}' was taken over by {holder}, while this run could not renew its lock: it \
+         ends, and what it had not committed is the other's now"
+    )]
+    Lost {
+        /// The place.
+        path: String,
+        /// Who has it.
+        holder: String,
+    },
     /// A path that is none.
     #[error(transparent)]
     Path(#[from] StoreError),
@@ -93,7 +116,10 @@ enum Held {
         _lock: File,
     },
     Memory(String),
-    Remote,
+    Remote {
+        path: String,
+        lease: Lease,
+    },
 }
 
 /// A lock that is held until this is dropped.
@@ -115,7 +141,8 @@ fn failed(file: &Path) -> impl FnOnce(io::Error) -> LockError {
     move |source| LockError::Io { file, source }
 }
 
-fn describe(info: &LockInfo) -> String {
+/// How a holder is told.
+pub(super) fn describe(info: &LockInfo) -> String {
     let millis = u64::try_from(info.since.as_millis()).unwrap_or(0);
     let since = UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH);
     let since = humantime::format_rfc3339_seconds(since);
@@ -123,15 +150,20 @@ fn describe(info: &LockInfo) -> String {
 }
 
 impl StoreLock {
-    /// Takes the lock of `path`.
+    /// Takes the lock of `path`. Blocks: in object storage up to eleven seconds, where a holder
+    /// does not give a sign of life.
     ///
     /// # Errors
-    /// When another run holds it, with its process and since when; when the disk fails.
+    /// When another run holds it, with its process and since when; when the disk or storage fails.
     pub fn acquire(path: &str, info: &LockInfo) -> Result<StoreLock, LockError> {
         let held = match Location::parse(path)? {
             Location::Folder(folder) => lock_folder(path, folder)?,
             Location::Memory(name) => lock_memory(path, name, info)?,
-            Location::Remote(_) => Held::Remote,
+            Location::Remote(url) => {
+                let open = move || Location::Remote(url).open(IfAbsent::Create);
+                let lease = Lease::acquire(open, path, info, lease::TIMES)?;
+                Held::Remote { path: path.to_owned(), lease }
+            }
         };
         let lock = StoreLock { held };
         lock.update(info)?;
@@ -154,7 +186,33 @@ impl StoreLock {
                 memory(|held| held.insert(name.clone(), info.clone()));
                 Ok(())
             }
-            Held::Remote => Ok(()),
+            Held::Remote { lease, .. } => {
+                lease.update(info);
+                Ok(())
+            }
+        }
+    }
+
+    /// What to ask before a manifest is written; nothing where the lock cannot be lost.
+    #[must_use]
+    pub fn fence(&self) -> Option<Fence> {
+        match &self.held {
+            Held::Remote { lease, .. } => Some(lease.fence()),
+            Held::Folder { .. } | Held::Memory(_) => None,
+        }
+    }
+
+    /// Whether it was lost to another run for good.
+    ///
+    /// # Errors
+    /// To whom.
+    pub fn check(&self) -> Result<(), LockError> {
+        match &self.held {
+            Held::Remote { path, lease } => match lease.fence().check() {
+                Err(Fenced::Lost { holder }) => Err(LockError::Lost { path: path.clone(), holder }),
+                Err(Fenced::Unsure { .. }) | Ok(()) => Ok(()),
+            },
+            Held::Folder { .. } | Held::Memory(_) => Ok(()),
         }
     }
 }
@@ -166,7 +224,8 @@ impl Drop for StoreLock {
             // that means nothing without the lock.
             Held::Folder { folder, .. } => drop(disk::remove(&info_file(folder))),
             Held::Memory(name) => drop(memory(|held| held.remove(name))),
-            Held::Remote => {}
+            // The lease gives itself back.
+            Held::Remote { .. } => {}
         }
     }
 }
@@ -204,7 +263,8 @@ fn read_info(folder: &Path) -> Result<Option<LockInfo>, LockError> {
 }
 
 impl LockInfo {
-    /// Who runs on `path` now; `None` when nobody does.
+    /// Who runs on `path` now; `None` when nobody does. In object storage whoever was killed is
+    /// named until another takes its place.
     ///
     /// # Errors
     /// A path that is none; when the disk fails.
@@ -220,7 +280,10 @@ impl LockInfo {
                 }
             }
             Location::Memory(name) => Ok(memory(|held| held.get(&name).cloned())),
-            Location::Folder(_) | Location::Remote(_) => Ok(None),
+            Location::Remote(url) => {
+                lease::read(move || Location::Remote(url).open(IfAbsent::Create), path)
+            }
+            Location::Folder(_) => Ok(None),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Checkpoints on storage: what a manifest says, where files lie, what may go, where a run begins.
 //!
 //! Called by the coordinator (writes), by the run (begins) and by the command line (reads). The
-//! files of a store, all created once and never overwritten:
+//! files of a store, but for the lock all created once and never overwritten:
 //!
 //! ```text
 //! checkpoints/<20 digits>.manifest              the list that makes a checkpoint whole
 //! segments/<20 digits>-<attempt>.seg            what changed before one barrier
 //! segments/<20 digits>-<attempt>.<n>.seg        several of them, squashed
 //! runs/<20 digits>-<attempt>.<n>.run            the state of some key groups, merged
-//! LOCK, LOCK.info                               who runs on it (folders only)
+//! LOCK, LOCK.info                               who runs on it (S3: LOCK alone, rewritten)
 //! ```
 //!
 //! One checkpoint, in this order:
@@ -33,6 +33,7 @@ pub mod error;
 pub mod file;
 mod frame;
 pub mod inspect;
+mod lease;
 mod location;
 pub mod lock;
 pub mod manifest;
@@ -67,6 +68,7 @@ pub use error::{Damage, StoreError};
 pub use file::StoredFile;
 pub use frame::FormatError;
 pub use inspect::InspectReport;
+pub use lease::{Fence, Fenced};
 pub use lock::{LockError, LockInfo, StoreLock};
 pub use manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};

@@ -18,6 +18,7 @@ use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
 use riverrun_engine::key::KeyGroup;
 
 use super::error::{Damage, StoreError, hint};
+use super::lease::{Fence, Fenced};
 use super::location::{IfAbsent, Location};
 use super::manifest::{Manifest, RunEntry, SegmentEntry};
 use super::pins::{Pinned, Pins};
@@ -63,6 +64,7 @@ struct Made {
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
     pub(super) inner: Arc<Inner>,
+    fence: Option<Fence>,
 }
 
 impl CheckpointStore {
@@ -109,7 +111,14 @@ impl CheckpointStore {
     fn of(objects: Arc<dyn ObjectStore>, path: &str, medium: Medium) -> Self {
         let known = Mutex::new(BTreeMap::new());
         let (path, pins) = (path.to_owned(), Pins::default());
-        CheckpointStore { inner: Arc::new(Inner { objects, path, medium, known, pins }) }
+        let inner = Inner { objects, path, medium, known, pins };
+        CheckpointStore { inner: Arc::new(inner), fence: None }
+    }
+
+    /// Writes manifests only while `fence` says that the lock is held.
+    #[must_use]
+    pub fn fenced(self, fence: Option<Fence>) -> Self {
+        CheckpointStore { fence, ..self }
     }
 
     /// The path it was opened with.
@@ -252,6 +261,14 @@ impl CheckpointStore {
         let id = manifest.checkpoint;
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
+        if let Some(Err(fenced)) = self.fence.as_ref().map(Fence::check) {
+            return Err(match fenced {
+                Fenced::Lost { holder } => StoreError::Fenced { checkpoint: id, path, holder },
+                Fenced::Unsure { silent_ms } => {
+                    StoreError::LockUnsure { checkpoint: id, path, silent_ms }
+                }
+            });
+        }
         match self.create(&file, text).await {
             Ok(()) => {
                 self.known(|known| known.insert(id, manifest.into()));

@@ -56,6 +56,7 @@ impl Exit {
         match error {
             RunError::GaveUp { .. } | RunError::StoppedBetween { .. } => Exit::Failed,
             RunError::Sinks(_) => Exit::Graph,
+            RunError::Memory(_) => Exit::Usage,
             RunError::Compat(_) | RunError::Restore(_) => Exit::Checkpoint,
             RunError::Store(error) => Exit::of_store(error),
             RunError::Lock(error) => Exit::of_lock(error),

@@ -64,6 +64,10 @@ fn told(outcome: Outcome) -> String {
         Outcome::Stopped { checkpoint } => {
             format!("stopped with checkpoint {checkpoint}, `run` goes on from there")
         }
+        Outcome::NotBegun => {
+            "stopped before the first record; the next `run` begins where this one would have"
+                .into()
+        }
         Outcome::AlreadyEnded { checkpoint } => format!(
             "nothing to do: the job ended in an earlier run, with checkpoint {checkpoint} (to run \
              it again give it another `checkpoint.path`, or `--from none --accept-duplicates`)"

@@ -2,8 +2,9 @@
 //! an attempt starts.
 //!
 //! An eighth stays free for what is not counted: the allocator's slack, tables while they grow,
-//! code. An eighth is the spill's. Channels and connectors get what they can hold at most. All the
-//! rest is for resident state, in equal parts.
+//! code. An eighth is the spill's. Connectors get what they can hold at most, and channels too: where
+//! there are so many that full ones would take more than a quarter, each holds fewer batches. All
+//! the rest is for resident state, in equal parts.
 
 use riverrun_engine::element::BATCH_RECORDS;
 use thiserror::Error;
@@ -49,6 +50,8 @@ pub struct MemoryPlan {
     pub spill: Bytes,
     /// Records between subtasks.
     pub channels: Bytes,
+    /// How many batches a channel holds, at least one.
+    pub channel_batches: usize,
     /// What connectors hold.
     pub connectors: Bytes,
     /// What is left free for what is not counted.
@@ -95,7 +98,7 @@ impl MemoryPlan {
                 memory,
                 enough: Self::enough(needs),
                 subtasks: needs.stateful_subtasks,
-                channels: channels(needs),
+                channels: channels(needs, 1),
                 connectors: needs.connectors,
                 spill: spill(memory, needs),
                 free: Bytes(memory.0 / FREE_PART),
@@ -104,7 +107,13 @@ impl MemoryPlan {
     }
 
     fn fitting(memory: Bytes, needs: &MemoryNeeds) -> Option<MemoryPlan> {
-        let (channels, spill) = (channels(needs), spill(memory, needs));
+        let within = |batches: &usize| *batches == 1 || channels(needs, *batches).0 <= memory.0 / 4;
+        let mut deepest_first = (1..=CHANNEL_BATCHES).rev().filter(within);
+        deepest_first.find_map(|batches| Self::with(batches, memory, needs))
+    }
+
+    fn with(channel_batches: usize, memory: Bytes, needs: &MemoryNeeds) -> Option<MemoryPlan> {
+        let (channels, spill) = (channels(needs, channel_batches), spill(memory, needs));
         let free = Bytes(memory.0 / FREE_PART);
         let taken = [channels, needs.connectors, spill, free]
             .iter()
@@ -116,7 +125,15 @@ impl MemoryPlan {
         };
         let fits = needs.stateful_subtasks == 0 || each >= RESIDENT_MIN;
         let connectors = needs.connectors;
-        fits.then_some(MemoryPlan { resident_per_subtask: each, spill, channels, connectors, free })
+        let resident_per_subtask = each;
+        fits.then_some(MemoryPlan {
+            resident_per_subtask,
+            spill,
+            channels,
+            channel_batches,
+            connectors,
+            free,
+        })
     }
 
     /// The least whole MiB that fit: more memory never fits worse, so halving finds it.
@@ -133,10 +150,10 @@ impl MemoryPlan {
     }
 }
 
-fn channels(needs: &MemoryNeeds) -> Bytes {
+fn channels(needs: &MemoryNeeds, batches: usize) -> Bytes {
     let forward = needs.forward_channels.saturating_mul(BATCH_RECORDS as u64);
     let exchange = needs.exchange_channels.saturating_mul(PART_RECORDS);
-    let records = forward.saturating_add(exchange).saturating_mul(CHANNEL_BATCHES as u64);
+    let records = forward.saturating_add(exchange).saturating_mul(batches as u64);
     Bytes(records.saturating_mul(RECORD.0))
 }
 
@@ -213,6 +230,20 @@ mod tests {
     }
 
     #[test]
+    fn many_channels_hold_less_each() {
+        let needs = MemoryNeeds {
+            stateful_subtasks: 128,
+            forward_channels: 128,
+            exchange_channels: 128 * 128,
+            connectors: Bytes::default(),
+            spilling: Spilling::Absent,
+        };
+        let plan = MemoryPlan::divide(Bytes::mib(4096), &needs).expect("fits");
+        assert_eq!(plan.channel_batches, 3);
+        assert!(plan.channels <= Bytes::mib(1024), "{}", plan.channels);
+    }
+
+    #[test]
     fn a_job_that_does_not_fit_says_what_would_do() {
         let needs = MemoryNeeds {
             stateful_subtasks: 8,
@@ -224,7 +255,7 @@ mod tests {
         let error = MemoryPlan::divide(Bytes::mib(128), &needs).expect_err("too small");
         assert_eq!(
             error.to_string(),
-            "RR0345: this job does not fit into `memory` = 128MiB: channels take 8MiB, connectors \
+            "RR0345: this job does not fit into `memory` = 128MiB: channels take 1MiB, connectors \
              64MiB, the spill 32MiB, 16MiB stay free, and each of 8 subtasks with state needs at \
              least 4MiB; raise `memory` to at least 167MiB, or lower `parallelism`"
         );

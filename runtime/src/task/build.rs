@@ -24,6 +24,7 @@ use super::operator_task::OperatorTask;
 use super::outlet::{Outlet, Tail};
 use super::report::{Order, Report, Subtask};
 use super::source_task::SourceTask;
+use crate::attempt::memory::StateMemory;
 use crate::attempt::restore::Restore;
 use crate::plan::Task;
 use crate::status::JobStatus;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub restore: Restore,
     /// Records among which one failed the attempt before.
     pub suspects: Vec<Origin>,
+    /// The memory of all states.
+    pub memory: StateMemory,
 }
 
 impl Shared {
@@ -174,6 +177,8 @@ impl SubtaskSpec {
         let time = self.time(node, shared);
         let operator = guard.call("opening", &none, || {
             let mut operator = checked(&node.uid.0, open(range, shared.tracked).operator);
+            let StateMemory { resident, door, .. } = shared.memory.clone();
+            operator.limit(resident, door, (&node.uid, index));
             shared.restore.apply(&node.uid, range, operator.as_mut())?;
             operator.restored(&time)?;
             Ok(operator)

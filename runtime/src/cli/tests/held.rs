@@ -177,7 +177,7 @@ impl Held {
 
 /// Three users, one of whom is gone; slices and timers; collections whole and in rows.
 pub(in crate::cli) fn usual() -> Held {
-    let slice = |second: i64| second * 1000 ^ i64::MIN;
+    let slice = |second: i64| (second * 1000) ^ i64::MIN;
     let rows = to_bytes(&["c".to_owned()]).expect("a value");
     let two = to_bytes(&["a".to_owned(), "b".to_owned()]).expect("a value");
     let minus_five = to_bytes(&-5_i64).expect("a value");

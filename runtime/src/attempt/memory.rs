@@ -1,0 +1,82 @@
+//! The memory of an attempt: divided before anything is opened, with the room for what does not
+//! fit beside it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use riverrun_engine::graph::{Graph, NodeKind, Partitioning};
+use riverrun_engine::state::ResidentMemory;
+use riverrun_engine::state::spill::{SpillDoor, SpillError};
+
+use crate::config::{Bytes, Config};
+use crate::plan::Plan;
+use crate::state::memory::{MemoryError, MemoryNeeds, MemoryPlan};
+use crate::state::{SPILLING, SpillPlace, spill_door};
+
+/// What the states of an attempt share.
+#[derive(Clone)]
+pub struct StateMemory {
+    /// What they may take.
+    pub resident: Arc<ResidentMemory>,
+    /// Where the rest goes, in a build with such room.
+    pub door: Option<Arc<dyn SpillDoor>>,
+    /// How many batches a channel holds.
+    pub channel_batches: usize,
+}
+
+/// Divides the memory of `config` among the subtasks of `plan`.
+///
+/// # Errors
+/// When the job does not fit.
+pub fn divide(graph: &Graph, plan: &Plan, config: &Config) -> Result<MemoryPlan, MemoryError> {
+    MemoryPlan::divide(config.memory, &needs(graph, plan, config))
+}
+
+fn needs(graph: &Graph, plan: &Plan, config: &Config) -> MemoryNeeds {
+    let states = graph.states(config.key_groups);
+    let mut needs = MemoryNeeds {
+        stateful_subtasks: 0,
+        forward_channels: 0,
+        exchange_channels: 0,
+        connectors: Bytes(0),
+        spilling: SPILLING,
+    };
+    for task in &plan.tasks {
+        let nodes = task.nodes.iter().map(|id| graph.node(*id));
+        let operators = nodes.filter(|node| matches!(node.kind, NodeKind::Operator(_)));
+        let stateful =
+            operators.filter(|node| states.get(&node.uid).is_some_and(|s| !s.is_empty()));
+        needs.stateful_subtasks += stateful.count() as u64 * u64::from(task.parallelism);
+        for link in &task.outputs {
+            let consumers = u64::from(plan.tasks[link.to.0].parallelism);
+            match link.partitioning {
+                Partitioning::Forward => needs.forward_channels += u64::from(task.parallelism),
+                _ => needs.exchange_channels += u64::from(task.parallelism) * consumers,
+            }
+        }
+    }
+    needs
+}
+
+/// Opens the room beside the memory.
+///
+/// # Errors
+/// When its folder cannot be made.
+pub fn open(
+    (graph, plan, config): (&Graph, &Plan, &Config),
+    divided: &MemoryPlan,
+    (job, attempt): (&str, &str),
+) -> Result<StateMemory, SpillError> {
+    let subtasks = needs(graph, plan, config).stateful_subtasks;
+    let bytes = divided.resident_per_subtask.0.saturating_mul(subtasks);
+    let resident = Arc::new(ResidentMemory::new(usize::try_from(bytes).unwrap_or(usize::MAX)));
+    let place = SpillPlace {
+        dir: PathBuf::from(&config.spill.dir),
+        job: job.to_owned(),
+        attempt: attempt.to_owned(),
+        memory: divided.spill,
+    };
+    let door = if subtasks == 0 { None } else { spill_door(&place)? };
+    tracing::debug!(job, memory = %config.memory, ?divided, "memory divided");
+    Ok(StateMemory { resident, door, channel_batches: divided.channel_batches })
+}
