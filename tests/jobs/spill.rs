@@ -26,7 +26,7 @@ fn pipeline(job: &Job, source: &MemorySource<u64>, output: &MemoryOutput<(u64, u
         text.1 = text.1.wrapping_mul(31).wrapping_add(n);
         (key(n), text.0.len(), text.1)
     });
-    texts.sink("texts", output.sink());
+    texts.sink("out", output.sink());
 }
 
 fn expected(items: u64) -> BTreeMap<u64, (usize, u64)> {
