@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::filter::SpillFilter;
 use super::log::RowSink;
+use super::segment::kept;
 use super::spill::{Spill, SpillBatch, SpillError};
 use crate::key::KeyHash;
 use crate::operator::Result;
@@ -40,7 +41,7 @@ impl Cold {
     /// Whether the key may be spilled; "no" is certain.
     #[inline]
     pub(super) fn may_hold(&self, hash: KeyHash) -> bool {
-        self.filter.may_hold(hash)
+        self.filter.may_hold(KeyHash(kept(hash)))
     }
 
     /// Bytes of memory it takes itself.
@@ -90,7 +91,7 @@ impl Cold {
 
     /// Where an entry of a key group is written to; [`Cold::flush`] makes it so.
     pub(super) fn sink(&mut self, group: u16, hash: KeyHash) -> impl RowSink {
-        self.filter.insert(hash);
+        self.filter.insert(KeyHash(kept(hash)));
         SpillSink { group, batch: &mut self.batch, key: &mut self.key }
     }
 

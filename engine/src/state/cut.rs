@@ -9,7 +9,7 @@
 
 use super::layout::Rows;
 use super::log::Log;
-use super::segment::{Dirty, Pending, Segment};
+use super::segment::{Dirty, Pending, Segment, kept};
 use super::table::{Table, write};
 use crate::checkpoint::{Section, SnapshotMode};
 use crate::data::Key;
@@ -107,7 +107,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             }
             Pending::Changed(listed) => {
                 while let Some(hash) = listed.hashes.pop() {
-                    let changed = slots.find_mut(hash.0, |s| s.hash == hash && s.mark.is(cut));
+                    let hash = kept(hash);
+                    let changed = slots.find_mut(hash, |s| s.mark.hash() == hash && s.mark.is(cut));
                     if let Some(slot) = changed {
                         write(slot, Rows::Changed, &mut **layout, log)?;
                     }

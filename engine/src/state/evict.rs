@@ -11,7 +11,7 @@ use super::cut::Budget;
 use super::entry::{Entry, Op};
 use super::layout::Rows;
 use super::log::RowSink;
-use super::segment::{Dirty, ENTRIES_MAX, Mark, Pending, Segment, Slot, sub_group};
+use super::segment::{Dirty, ENTRIES_MAX, Mark, Pending, Segment, Slot, kept, sub_group};
 use super::table::{Table, write, write_before};
 use crate::data::Key;
 use crate::key::{self, KeyHash};
@@ -66,14 +66,14 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 if slot.mark.is_spilled() {
                     return Ok(());
                 }
-                if layout.has_parts() && cold.may_hold(slot.hash) {
+                if layout.has_parts() && cold.may_hold(KeyHash(slot.mark.hash())) {
                     let mut prefix = Vec::new();
                     full_key(*group, layout.namespace(), &mut prefix);
                     key::encode(&slot.key, &mut prefix)?;
                     cold.flush()?;
                     cold.forget(&prefix, true)?;
                 }
-                let mut sink = cold.sink(*group, slot.hash);
+                let mut sink = cold.sink(*group, KeyHash(slot.mark.hash()));
                 layout.write(&slot.key, &mut slot.value, Rows::All, &mut sink)?;
                 drop(sink);
                 if cold.waiting() >= EVICT_BYTES { cold.flush() } else { Ok(()) }
@@ -86,7 +86,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         *len -= evicted;
         cold.entries += evicted;
         if slots.len() < slots.capacity() / 4 {
-            slots.shrink_to(slots.len() * 2, |slot| slot.hash.0);
+            slots.shrink_to(slots.len() * 2, |slot| slot.mark.hash());
         }
         match failed {
             Some(error) => Err(error.context("evicting an entry")),
@@ -99,7 +99,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     #[inline(never)]
     pub(super) fn fetch(&mut self, hash: KeyHash, key: &K) -> Result<()> {
         let at = self.segment_of(hash);
-        let resident = self.segments[at].slots.find(hash.0, |slot| slot.key == *key).is_some();
+        let resident = self.segments[at].slots.find(kept(hash), |slot| slot.key == *key).is_some();
         if resident || !self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let mut missed: Vec<(KeyHash, &K, Vec<u8>)> = Vec::new();
         for (hash, key) in keys {
             let segment = &self.segments[self.segment_of(hash)];
-            let here = segment.slots.find(hash.0, |slot| slot.key == *key).is_some();
+            let here = segment.slots.find(kept(hash), |slot| slot.key == *key).is_some();
             if !here && self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
                 missed.push((hash, key, self.full_key_of(hash, key)?));
             }
@@ -162,7 +162,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     fn bring(&mut self, hash: KeyHash, key: K, value: V) -> Result<()> {
-        let mut mark = Mark::WRITTEN;
+        let mut mark = Mark::written(hash);
         mark.touch();
         // Where changes leave no mark, nothing could tell later that the spilled row is old.
         if self.dirty != Dirty::No {
@@ -170,14 +170,14 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         let cold = self.cold_mut();
         cold.entries = cold.entries.saturating_sub(1);
-        let mut slot = Slot { hash, key, value, mark };
+        let mut slot = Slot { mark, key, value };
         if self.writing_all {
             // It is as it was at the barrier, and its segment may have been written without it.
             let position = self.range().position(hash);
             let log = &mut self.logs[position].then;
             write(&mut slot, Rows::All, &mut *self.layout, log)?;
         }
-        self.place(self.segment_of(hash), slot);
+        self.place(hash, slot);
         Ok(())
     }
 
@@ -207,14 +207,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         (part, parts): (usize, usize),
         mut see: impl FnMut(KeyHash, &K, &V),
     ) -> Result<()> {
-        let of_part = |hash: KeyHash| sub_group(hash) as usize & (parts - 1) == part;
+        let of_part = |hash: u64| sub_group(hash) as usize & (parts - 1) == part;
+        let group = u64::from(self.range().start) + position as u64;
         for segment in self.segments_of(position, (part, parts)) {
-            for slot in segment.slots.iter().filter(|slot| of_part(slot.hash)) {
-                see(slot.hash, &slot.key, &slot.value);
+            for slot in segment.slots.iter().filter(|slot| of_part(slot.mark.hash())) {
+                see(slot.mark.hash_in(group), &slot.key, &slot.value);
             }
         }
-        let mut see = |hash, key: &K, value: &V| {
-            if of_part(hash) {
+        let mut see = |hash: KeyHash, key: &K, value: &V| {
+            if of_part(hash.0) {
                 see(hash, key, value);
             }
         };
@@ -248,7 +249,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     fn is_here(&self, hash: KeyHash, key: &K) -> bool {
         let slots = &self.segments[self.segment_of(hash)].slots;
-        slots.find(hash.0, |slot| slot.key == *key).is_some()
+        slots.find(kept(hash), |slot| slot.key == *key).is_some()
     }
 
     fn row_of<'a>(&self, full: &'a [u8]) -> Result<super::RowKey<'a, K>> {

@@ -8,9 +8,21 @@ use hashbrown::HashTable;
 
 use crate::key::KeyHash;
 
-/// What the table knows of an entry beside its value.
+/// What the table knows of an entry beside its key and value: the hash of its key and, in place of
+/// the bits that only name the key group, its marks. One word, so that three entries of two
+/// numbers each share fewer cache lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark(u8);
+pub(super) struct Mark(u64);
+
+/// The bits of a hash in whose place the marks lie.
+const MARKS: u64 = 0xff << MARKS_AT;
+const MARKS_AT: u32 = 32;
+
+/// A hash without the bits that a [`Mark`] does not keep.
+#[inline]
+pub(super) fn kept(hash: KeyHash) -> u64 {
+    hash.0 & !MARKS
+}
 
 /// Changed since it was last written, in an interval of this parity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +47,47 @@ impl Dirty {
 }
 
 impl Mark {
-    const DIRTY: u8 = 3;
-    const STORED: u8 = 4;
-    const TOUCHED: u8 = 8;
-    const SPILLED: u8 = 16;
+    const DIRTY: u64 = 3 << MARKS_AT;
+    const STORED: u64 = 4 << MARKS_AT;
+    const TOUCHED: u64 = 8 << MARKS_AT;
+    const SPILLED: u64 = 16 << MARKS_AT;
 
     /// Of an entry that no snapshot holds.
-    pub(super) const NEW: Mark = Mark(0);
+    #[inline]
+    pub(super) fn new(hash: KeyHash) -> Mark {
+        Mark(kept(hash))
+    }
+
     /// Of an entry as a snapshot holds it.
-    pub(super) const WRITTEN: Mark = Mark(Self::STORED);
+    pub(super) fn written(hash: KeyHash) -> Mark {
+        Mark(kept(hash) | Self::STORED)
+    }
+
+    /// The hash, as [`kept`].
+    #[inline]
+    pub(super) fn hash(self) -> u64 {
+        self.0 & !MARKS
+    }
+
+    /// The hash as one of a key of this key group.
+    pub(super) fn hash_in(self, group: u64) -> KeyHash {
+        KeyHash(self.hash() | (group << MARKS_AT) & MARKS)
+    }
 
     #[inline]
     pub(super) fn is(self, dirty: Dirty) -> bool {
-        self.0 & Self::DIRTY == dirty as u8
+        self.0 & Self::DIRTY == (dirty as u64) << MARKS_AT
     }
 
     /// It changes: what is spilled of it is no longer true.
     #[inline]
     pub(super) fn set(&mut self, dirty: Dirty) {
-        self.0 = self.0 & !(Self::DIRTY | Self::SPILLED) | dirty as u8;
+        self.0 = self.0 & !(Self::DIRTY | Self::SPILLED) | (dirty as u64) << MARKS_AT;
     }
 
     /// It is written to a snapshot.
     pub(super) fn set_written(&mut self) {
-        self.0 = self.0 & (Self::TOUCHED | Self::SPILLED) | Self::STORED;
+        self.0 = self.0 & (!MARKS | Self::TOUCHED | Self::SPILLED) | Self::STORED;
     }
 
     /// It is used: it shall stay in memory for another round of evictions.
@@ -91,10 +120,9 @@ impl Mark {
 
 /// An entry.
 pub(super) struct Slot<K, V> {
-    pub(super) hash: KeyHash,
+    pub(super) mark: Mark,
     pub(super) key: K,
     pub(super) value: V,
-    pub(super) mark: Mark,
 }
 
 /// The changed entries of a segment: their hashes while they are few, which is quicker to go
@@ -150,7 +178,12 @@ pub(super) struct Segment<K, V> {
     pub(super) depth: u8,
     /// Its keys share more bits than there are: splitting it again would not help.
     pub(super) whole: bool,
+    /// How many entries it is likely to get, as far as that is known.
+    pub(super) expected: u16,
 }
+
+/// With so many entries a segment is taken to become as large as expected.
+const GROWS_AT: usize = 14;
 
 /// A full segment of this many entries is split: 7/8 of 4096 buckets.
 pub(super) const ENTRIES_MAX: usize = 3584;
@@ -164,19 +197,35 @@ impl<K, V> Segment<K, V> {
             group,
             depth: 0,
             whole: false,
+            expected: 0,
         }
     }
 
+    /// Whether one more entry makes it split or grow.
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
+        self.slots.len() == self.slots.capacity()
+    }
+
+    /// Whether it is as large as a segment becomes.
+    pub(super) fn is_whole_size(&self) -> bool {
         self.slots.len() >= ENTRIES_MAX && !self.whole
+    }
+
+    /// Grows to what is expected in one step, once it is clear that it grows.
+    pub(super) fn grow(&mut self) {
+        if self.slots.len() >= GROWS_AT {
+            let more = usize::from(self.expected).saturating_sub(self.slots.len());
+            self.slots.reserve(more, |slot| slot.mark.hash());
+        }
     }
 
     /// Takes the entries with the next bit set into a segment of their own; nothing where that
     /// would leave one of the two nearly as full as before.
     pub(super) fn split(&mut self) -> Option<Self> {
         let bit = u32::from(self.depth);
-        let set = |hash: KeyHash| (sub_group(hash) >> bit) & 1 == 1;
-        let moving = self.slots.iter().filter(|slot| set(slot.hash)).count();
+        let set = |hash: u64| (sub_group(hash) >> bit) & 1 == 1;
+        let moving = self.slots.iter().filter(|slot| set(slot.mark.hash())).count();
         let least = ENTRIES_MAX / 16;
         if bit >= DEPTH_MAX || moving < least || self.slots.len() - moving < least {
             self.whole = true;
@@ -184,8 +233,8 @@ impl<K, V> Segment<K, V> {
         }
         let mut half = Segment::new(self.group);
         half.slots = HashTable::with_capacity(ENTRIES_MAX);
-        for slot in self.slots.extract_if(|slot| set(slot.hash)) {
-            half.slots.insert_unique(slot.hash.0, slot, |slot| slot.hash.0);
+        for slot in self.slots.extract_if(|slot| set(slot.mark.hash())) {
+            half.slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
         }
         half.now = split_listed(&mut self.now, set);
         half.then = match &mut self.then {
@@ -199,9 +248,9 @@ impl<K, V> Segment<K, V> {
     }
 }
 
-fn split_listed(listed: &mut Listed, set: impl Fn(KeyHash) -> bool) -> Listed {
+fn split_listed(listed: &mut Listed, set: impl Fn(u64) -> bool) -> Listed {
     let hashes = std::mem::take(&mut listed.hashes);
-    let (there, here) = hashes.into_iter().partition(|hash| set(*hash));
+    let (there, here) = hashes.into_iter().partition(|hash| set(hash.0));
     listed.hashes = here;
     Listed { hashes: there, many: listed.many }
 }
@@ -212,8 +261,8 @@ pub(super) const DEPTH_MAX: u32 = 16;
 /// The bits of a hash by which segments are told apart: between those of the key group and those
 /// that the hash table takes for its tags.
 #[inline]
-pub(super) fn sub_group(hash: KeyHash) -> u32 {
-    ((hash.0 >> 40) & 0xffff) as u32
+pub(super) fn sub_group(hash: u64) -> u32 {
+    ((hash >> 40) & 0xffff) as u32
 }
 
 /// From the bits of a hash to the segment, for a key group that has more than one.
@@ -230,7 +279,7 @@ impl Directory {
 
     #[inline]
     pub(super) fn find(&self, hash: KeyHash) -> usize {
-        self.places[sub_group(hash) as usize & (self.places.len() - 1)] as usize
+        self.places[sub_group(hash.0) as usize & (self.places.len() - 1)] as usize
     }
 
     /// The segment at `old`, now of `depth`, gave those with its last bit set to the one at `new`.

@@ -61,14 +61,20 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
 
     /// The table of the slice that starts at `start`, made where there is none.
     pub fn slice_mut(&mut self, start: Timestamp) -> &mut Table<K, V> {
-        let SliceTable { range, tracked, codec, slices, open_spill, .. } = self;
-        let new = || {
-            let layout = ValueLayout::new(&namespace_of(start), codec.clone());
-            let mut table = Table::new(*range, *tracked, Box::new(layout));
-            table.open_spill.clone_from(open_spill);
-            Slice { table, stored: false }
-        };
-        &mut slices.entry(start).or_insert_with(new).table
+        if !self.slices.contains_key(&start) {
+            self.add(start);
+        }
+        &mut self.slices.get_mut(&start).expect("it was there, or was added").table
+    }
+
+    fn add(&mut self, start: Timestamp) {
+        let layout = ValueLayout::new(&namespace_of(start), self.codec.clone());
+        let mut table = Table::new(self.range, self.tracked, Box::new(layout));
+        table.open_spill.clone_from(&self.open_spill);
+        if let Some((_, before)) = self.slices.range(..start).next_back() {
+            table.expect_like(&before.table);
+        }
+        self.slices.insert(start, Slice { table, stored: false });
     }
 
     /// The table of the slice that starts at `start`.

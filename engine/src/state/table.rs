@@ -13,7 +13,7 @@ use super::cold::{Cold, OpenSpill};
 use super::entry::{Entry, Op};
 use super::layout::{Layout, Rows};
 use super::log::{Log, RowSink};
-use super::segment::{Directory, Dirty, Listed, Mark, Pending, Segment, Slot};
+use super::segment::{Directory, Dirty, ENTRIES_MAX, Listed, Mark, Pending, Segment, Slot, kept};
 use crate::data::Key;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
@@ -100,7 +100,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             self.fetch(hash, key)?;
         }
         let at = self.segment_of(hash);
-        let slot = self.segments[at].slots.find_mut(hash.0, |slot| slot.key == *key);
+        let slot = self.segments[at].slots.find_mut(kept(hash), |slot| slot.key == *key);
         Ok(slot.map(|slot| {
             slot.mark.touch();
             &slot.value
@@ -120,7 +120,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let Table { segments, logs, layout, dirty, .. } = self;
         let Segment { slots, now, then, group, .. } = &mut segments[at];
         let entries = slots.len();
-        let Some(slot) = slots.find_mut(hash.0, |slot| slot.key == *key) else { return Ok(None) };
+        let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) else {
+            return Ok(None);
+        };
         slot.mark.touch();
         if !slot.mark.is(*dirty) {
             write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
@@ -146,24 +148,24 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         let mut at = self.segment_of(hash);
         if self.segments[at].is_full() {
-            self.split(at);
+            self.make_room(at);
             at = self.segment_of(hash);
         }
         let Table { segments, logs, layout, dirty, len, .. } = self;
         let Segment { slots, now, then, group, .. } = &mut segments[at];
         let entries = slots.len();
-        let found = slots.entry(hash.0, |slot| slot.key == *key, |slot| slot.hash.0);
+        let found = slots.entry(kept(hash), |slot| slot.key == *key, |slot| slot.mark.hash());
         let slot = match found {
             hashbrown::hash_table::Entry::Occupied(slot) => slot.into_mut(),
             hashbrown::hash_table::Entry::Vacant(vacant) => {
                 *len += 1;
-                let mut mark = Mark::NEW;
+                let mut mark = Mark::new(hash);
                 mark.set(*dirty);
                 mark.touch();
                 if *dirty != Dirty::No {
                     now.push(hash, entries);
                 }
-                let slot = Slot { hash, key: key.clone(), value: new(), mark };
+                let slot = Slot { mark, key: key.clone(), value: new() };
                 return Ok(&mut vacant.insert(slot).into_mut().value);
             }
         };
@@ -200,7 +202,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let at = self.segment_of(hash);
         let Table { segments, logs, layout, dirty, len, .. } = self;
         let Segment { slots, then, group, .. } = &mut segments[at];
-        let Ok(mut found) = slots.find_entry(hash.0, |slot| slot.key == *key) else {
+        let Ok(mut found) = slots.find_entry(kept(hash), |slot| slot.key == *key) else {
             return Ok(None);
         };
         let Logs { now: log, then: log_then } = &mut logs[usize::from(*group)];
@@ -218,7 +220,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     #[cold]
     #[inline(never)]
-    fn split(&mut self, at: usize) {
+    fn make_room(&mut self, at: usize) {
+        if !self.segments[at].is_whole_size() {
+            return self.segments[at].grow();
+        }
         let Some(half) = self.segments[at].split() else { return };
         if self.directories.is_empty() {
             self.directories = (0..self.range.len() as u32).map(Directory::new).collect();
@@ -226,6 +231,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let (new, group) = (self.segments.len() as u32, usize::from(half.group));
         self.directories[group].split(at as u32, new, half.depth);
         self.segments.push(half);
+    }
+
+    /// It is likely to become as large as `other`.
+    pub(super) fn expect_like(&mut self, other: &Self) {
+        for (segment, other) in self.segments.iter_mut().zip(&other.segments) {
+            segment.expected = other.slots.len().min(ENTRIES_MAX) as u16;
+        }
     }
 
     /// Into how many equal parts of the hashes the segments of a key group divide it.
@@ -310,15 +322,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let row = self.layout.row_key(entry)?;
         let at = self.segment_of(row.hash);
         let Table { segments, layout, len, .. } = self;
-        let found = segments[at].slots.find_entry(row.hash.0, |slot| slot.key == row.key);
+        let found = segments[at].slots.find_entry(kept(row.hash), |slot| slot.key == row.key);
         match (entry.op, found) {
             (Op::Put, Ok(mut slot)) => {
                 layout.absorb(Some(&mut slot.get_mut().value), row.rest, entry.value)?;
             }
             (Op::Put, Err(_)) => {
                 if let Some(value) = layout.absorb(None, row.rest, entry.value)? {
-                    let slot = Slot { hash: row.hash, key: row.key, value, mark: Mark::WRITTEN };
-                    self.place(at, slot);
+                    let slot = Slot { mark: Mark::written(row.hash), key: row.key, value };
+                    self.place(row.hash, slot);
                 }
             }
             (Op::Delete, Ok(mut slot)) => {
@@ -335,13 +347,14 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(())
     }
 
-    pub(super) fn place(&mut self, mut at: usize, slot: Slot<K, V>) {
+    pub(super) fn place(&mut self, hash: KeyHash, slot: Slot<K, V>) {
+        let mut at = self.segment_of(hash);
         if self.segments[at].is_full() {
-            self.split(at);
-            at = self.segment_of(slot.hash);
+            self.make_room(at);
+            at = self.segment_of(hash);
         }
         self.len += 1;
-        self.segments[at].slots.insert_unique(slot.hash.0, slot, |slot| slot.hash.0);
+        self.segments[at].slots.insert_unique(kept(hash), slot, |slot| slot.mark.hash());
     }
 
     /// Forgets every key of one key group, by its position, as if it had never been.
