@@ -59,7 +59,7 @@ struct Set<K> {
     key: K,
 }
 
-/// Its place in the table: the key group and segment of its key, a bucket of its own.
+/// Its place in the table: the key group and segment of its key, else spread by its moment.
 fn table_hash(at: Timestamp, hash: KeyHash) -> KeyHash {
     let mixed = (at.as_millis() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     KeyHash(hash.0 ^ mixed)

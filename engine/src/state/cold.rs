@@ -1,8 +1,8 @@
 //! The spilled part of a table: what memory pressure evicted, until it is asked for again.
 //!
 //! Called by [`super::Table`] only. Rows lie in the spill as they lie in snapshots. Invariants: an
-//! entry is resident, or spilled, or both and then the resident one counts; a row in the spill whose
-//! entry is gone from the state is gone from the spill; the filter holds every spilled key.
+//! entry is resident, or spilled, or both and then the resident one counts; a row in the spill
+//! whose entry is gone from the state is gone from the spill; the filter holds every spilled key.
 
 use std::sync::Arc;
 

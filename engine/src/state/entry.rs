@@ -4,12 +4,12 @@
 //! entry     = op:u8 namespace:bytes key:bytes value:bytes
 //! op        = 1 put | 2 delete (value empty) | 3 drop of the whole namespace (key, value empty)
 //! bytes     = len:varint, then len bytes
-//! varint    = seven bits a byte, lowest first, the top bit set on all but the last; at most 32 bits
+//! varint    = seven bits a byte, lowest first, the top bit set on all but the last: 32 bits
 //! ```
 //!
-//! `key` is in the frozen key encoding, `namespace` is empty, the big-endian start of a slice or the
-//! moment of a timer, `value` is in the state's codec. Entries are applied in order over the ones
-//! before. Namespaces of one state are all of one length.
+//! `key` is in the frozen key encoding, `namespace` is empty, the big-endian start of a slice or
+//! the moment of a timer, `value` is in the state's codec. Entries are applied in order over the
+//! ones before. Namespaces of one state are all of one length.
 //!
 //! Collections are rows: the key of a row is the encoded key, then the encoded key within the
 //! collection. A delete removes every row of its namespace whose key begins with its key; because

@@ -2,8 +2,8 @@
 //!
 //! 1. [`Table::evict`] goes round the segments. What was not used since the last round is written,
 //!    for the snapshots that still want it and then to the spill, and leaves memory.
-//! 2. [`Table::fetch`] brings an entry back when it is asked for; [`Table::prefetch`] all of a batch
-//!    with one read.
+//! 2. [`Table::fetch`] brings an entry back when it is asked for; [`Table::prefetch`] all of a
+//!    batch with one read.
 //! 3. [`Table::walk_group`] shows every entry, without bringing any back.
 
 use super::cold::{Cold, PAGE_ROWS, full_key};

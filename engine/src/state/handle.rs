@@ -1,6 +1,6 @@
 //! The handles a user function holds: [`ValueState`] here, [`super::ListState`] and
-//! [`super::MapState`] in files of their own. A handle is a slot; the key comes from the context it is used with, the value
-//! lies decoded in its table, so a reference costs nothing.
+//! [`super::MapState`] in files of their own. A handle is a slot; the key comes from the context it
+//! is used with, the value lies decoded in its table, so a reference costs nothing.
 
 use std::fmt;
 use std::marker::PhantomData;

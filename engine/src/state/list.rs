@@ -1,5 +1,5 @@
-//! [`ListState`]: a list per key. In checkpoints a row for each run of values that was pushed in one
-//! interval, so a push writes the tail only:
+//! [`ListState`]: a list per key. In checkpoints a row for each run of values that was pushed in
+//! one interval, so a push writes the tail only:
 //!
 //! ```text
 //! key   = the encoded key, then the number of the run's first value: u32 big-endian

@@ -1,5 +1,5 @@
-//! [`MapState`]: a map per key, walked in the order of its encoded map keys. In checkpoints a row for
-//! each pair, so a change writes one:
+//! [`MapState`]: a map per key, walked in the order of its encoded map keys. In checkpoints a row
+//! for each pair, so a change writes one:
 //!
 //! ```text
 //! key   = the encoded key, then the encoded map key

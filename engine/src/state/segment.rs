@@ -185,7 +185,7 @@ pub(super) struct Segment<K, V> {
 /// With so many entries a segment is taken to become as large as expected.
 const GROWS_AT: usize = 14;
 
-/// A full segment of this many entries is split: 7/8 of 4096 buckets.
+/// A full segment of this many entries is split: as many as 4096 places take.
 pub(super) const ENTRIES_MAX: usize = 3584;
 
 impl<K, V> Segment<K, V> {

@@ -1,8 +1,8 @@
 //! State by slice of event time: one table per slice, so that firing is a walk and purging a drop.
 //!
-//! Called by the windowed operators. Invariants: a slice that goes before a snapshot holds it leaves
-//! no trace; one that goes while it is still to be written for the last cut is kept aside until it
-//! is.
+//! Called by the windowed operators. Invariants: a slice that goes before a snapshot holds it
+//! leaves no trace; one that goes while it is still to be written for the last cut is kept aside
+//! until it is.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

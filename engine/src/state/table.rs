@@ -4,8 +4,8 @@
 //!
 //! - an entry that changed since the last cut has the mark of this interval and is listed, or its
 //!   segment says that many are;
-//! - an entry that is still to be written for the last cut is written before it changes or goes (its
-//!   pre-image), so a snapshot is the state at the barrier whenever it is encoded;
+//! - an entry that is still to be written for the last cut is written before it changes or goes
+//!   (its pre-image), so a snapshot is the state at the barrier whenever it is encoded;
 //! - an entry that no snapshot holds leaves no trace when it goes.
 
 use super::codec::TypeShape;

@@ -1,6 +1,6 @@
 //! Testing without a runtime: [`OperatorHarness`] drives one operator in the runtime's order,
-//! [`Contract`] holds an operator and whoever drives it to that order, [`MemorySpillDoor`] stands in
-//! for the disk, [`check_spill`] says what every spill must do.
+//! [`Contract`] holds an operator and whoever drives it to that order, [`MemorySpillDoor`] stands
+//! in for the disk, [`check_spill`] says what every spill must do.
 
 mod contract;
 mod harness;

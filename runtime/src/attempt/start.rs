@@ -258,11 +258,7 @@ impl Attempt<'_> {
             .map(|(i, specs)| worker::spawn(i, specs, shared.clone(), signalled.clone()))
             .collect();
         drop(shared);
-        let built = tokio::select! {
-            built = ready(&coordinator, &mut reported) => built.map_or(Built::Ready, Built::Failed),
-            () = stop_asked(commands) => Built::Stopped,
-        };
-        let started = match built {
+        let started = match built(&coordinator, &mut reported, commands).await {
             Built::Stopped => Started::Stopped,
             Built::Failed(end) => Started::Ran(end),
             Built::Ready => {
@@ -305,6 +301,18 @@ fn per_worker(
         per_worker[(spec.subtask.index % workers) as usize].push(spec);
     }
     (0..).zip(per_worker).filter(|(_, specs)| !specs.is_empty())
+}
+
+/// Waits until every subtask is built and restored, or one is not, or a stop is asked for.
+async fn built(
+    coordinator: &Coordinator,
+    reports: &mut mpsc::Receiver<Report>,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Built {
+    tokio::select! {
+        failed = ready(coordinator, reports) => failed.map_or(Built::Ready, Built::Failed),
+        () = stop_asked(commands) => Built::Stopped,
+    }
 }
 
 /// Waits until every subtask is built and restored; `Some` when one is not.

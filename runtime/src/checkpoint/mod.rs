@@ -21,9 +21,9 @@
 //! 6. [`compaction`] says whether a merge is worth it; [`run::merge`] makes its files, pinned and
 //!    invisible; the next step 3 names them in the place of what was merged ([`chain`]).
 //!
-//! A crash before 3, or in 6, leaves an orphan, which [`CheckpointStore::remove_orphans`] takes away
-//! at the next start; a crash after 3 leaves a complete checkpoint, and at worst files that a later
-//! step 5 removes.
+//! A crash before 3, or in 6, leaves an orphan, which [`CheckpointStore::remove_orphans`] takes
+//! away at the next start; a crash after 3 leaves a complete checkpoint, and at worst files that a
+//! later step 5 removes.
 
 pub mod chain;
 pub mod choose;

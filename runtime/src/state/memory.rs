@@ -2,9 +2,9 @@
 //! an attempt starts.
 //!
 //! An eighth stays free for what is not counted: the allocator's slack, tables while they grow,
-//! code. An eighth is the spill's. Connectors get what they can hold at most, and channels too: where
-//! there are so many that full ones would take more than a quarter, each holds fewer batches. All
-//! the rest is for resident state, in equal parts.
+//! code. An eighth is the spill's. Connectors get what they can hold at most, and channels too:
+//! where there are so many that full ones would take more than a quarter, each holds fewer batches.
+//! All the rest is for resident state, in equal parts.
 
 use riverrun_engine::element::BATCH_RECORDS;
 use thiserror::Error;

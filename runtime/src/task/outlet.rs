@@ -226,8 +226,8 @@ impl Outlet {
         self.parts.report(self.subtask, &self.reports).await
     }
 
-    /// Ends when the sink has prepared its part of the oldest checkpoint; never while there is none.
-    /// Cancel-safe.
+    /// Ends when the sink has prepared its part of the oldest checkpoint; never while there is
+    /// none. Cancel-safe.
     pub async fn prepared(&mut self) -> Result<SinkPart, Stopped> {
         match self.preparing.next().await {
             Some(prepared) => prepared,
