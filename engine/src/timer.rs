@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Section, SnapshotMode};
@@ -14,7 +15,9 @@ use crate::data::Key;
 use crate::key::{self, KeyGroupRange, KeyHash};
 use crate::operator::Result;
 use crate::state::entry::{Entry, Op};
-use crate::state::{Budget, Layout, RowKey, RowSink, Rows, Slot, Table, TypeShape, namespace_of};
+use crate::state::{
+    Budget, Bytes, Layout, RowKey, RowSink, Rows, Slot, Table, TypeShape, namespace_of,
+};
 use crate::time::Timestamp;
 
 /// A timer that is due.
@@ -198,13 +201,17 @@ impl<K: Key> TimerQueue<K> {
             return Ok(());
         }
         let mut order = Order::new();
+        // Deleted and set again it is there more than once, and must be only once.
+        let mut seen = HashTable::<(KeyHash, Set<K>)>::new();
         let Order { near, far, .. } = std::mem::replace(&mut self.order, Order::new());
         let near = near.into_iter().map(|near| near.far);
         for timer in near.chain(far.into_values().flatten()) {
             let Far { at, hash, key } = timer;
-            let set = Set { at, key };
-            if self.set.get(table_hash(at, hash), &set)?.is_some() {
-                order.push(Far { at, hash, key: set.key })?;
+            let (place, set) = (table_hash(at, hash), Set { at, key });
+            let again = seen.find(place.0, |(_, seen)| *seen == set).is_some();
+            if !again && self.set.get(place, &set)?.is_some() {
+                order.push(Far { at, hash, key: set.key.clone() })?;
+                seen.insert_unique(place.0, (place, set), |(place, _)| place.0);
             }
         }
         self.order = order;
@@ -318,8 +325,12 @@ impl<K: Key> Layout<Set<K>, ()> for TimerLayout {
         Ok(RowKey { key, hash: table_hash(at, key::hash_bytes(entry.key)), rest: &[] })
     }
 
-    fn absorb(&self, held: Option<&mut ()>, _: &[u8], _: &[u8]) -> Result<Option<()>> {
+    fn absorb(&self, held: Option<&mut ()>, _: &[u8], _: &[u8], _: Bytes) -> Result<Option<()>> {
         Ok(held.is_none().then_some(()))
+    }
+
+    fn size(&mut self, (): &()) -> usize {
+        0
     }
 
     fn retract(&self, (): &mut (), _: &[u8]) -> Result<bool> {

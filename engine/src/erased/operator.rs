@@ -163,7 +163,9 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
     fn processing_time(&mut self, env: &OperatorEnv) -> Result<Firing> {
         self.output.set_origins(crate::element::Origins::default());
         let (operator, mut ctx) = self.split(env);
-        operator.processing_time(&mut ctx)
+        let firing = operator.processing_time(&mut ctx)?;
+        self.state.relieve()?;
+        Ok(firing)
     }
 
     fn next_processing_time(&mut self) -> Option<Timestamp> {

@@ -13,10 +13,21 @@ use crate::data::{Codec, Data};
 type Encode<V> = Arc<dyn Fn(&V, &mut Vec<u8>) -> anyhow::Result<()> + Send + Sync>;
 type Decode<V> = Arc<dyn Fn(&[u8]) -> anyhow::Result<V> + Send + Sync>;
 
+/// Whose bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// A checkpoint's, perhaps of an older version of the job.
+    Stored,
+    /// What this attempt has written: the spill's.
+    Own,
+}
+
 /// Encodes and decodes the values of one state.
 pub struct ValueCodec<V> {
     encode: Encode<V>,
     decode: Decode<V>,
+    /// For what a checkpoint holds, which may be of a type before.
+    stored: Decode<V>,
     migrations: Vec<(TypeShape, Decode<V>)>,
 }
 
@@ -25,6 +36,7 @@ impl<V> Clone for ValueCodec<V> {
         ValueCodec {
             encode: self.encode.clone(),
             decode: self.decode.clone(),
+            stored: self.stored.clone(),
             migrations: self.migrations.clone(),
         }
     }
@@ -40,9 +52,11 @@ impl<V: 'static> ValueCodec<V> {
     /// Of `codec`.
     pub fn new<C: Codec<V> + Sync>(codec: C) -> Self {
         let decoder = codec.clone();
+        let decode: Decode<V> = Arc::new(move |bytes| decoder.decode(bytes));
         ValueCodec {
             encode: Arc::new(move |value, out| codec.encode(value, out)),
-            decode: Arc::new(move |bytes| decoder.decode(bytes)),
+            stored: decode.clone(),
+            decode,
             migrations: Vec::new(),
         }
     }
@@ -61,7 +75,7 @@ impl<V: 'static> ValueCodec<V> {
     /// Reads from now on what a checkpoint with this shape holds.
     pub fn read_as(&mut self, stored: &TypeShape) {
         if let Some((_, decode)) = self.migrations.iter().find(|(shape, _)| shape.same(stored)) {
-            self.decode = decode.clone();
+            self.stored = decode.clone();
         }
     }
 
@@ -71,8 +85,11 @@ impl<V: 'static> ValueCodec<V> {
     }
 
     /// Reads one value.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> anyhow::Result<V> {
-        (self.decode)(bytes)
+    pub(crate) fn decode(&self, bytes: &[u8], source: Bytes) -> anyhow::Result<V> {
+        match source {
+            Bytes::Stored => (self.stored)(bytes),
+            Bytes::Own => (self.decode)(bytes),
+        }
     }
 }
 

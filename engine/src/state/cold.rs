@@ -89,6 +89,12 @@ impl Cold {
         self.flush()
     }
 
+    /// Removes the rows of a key group.
+    pub(super) fn forget_group(&mut self, group: u16) -> Result<()> {
+        self.flush()?;
+        Ok(self.spill.drop_prefix(&group.to_be_bytes())?)
+    }
+
     /// Where an entry of a key group is written to; [`Cold::flush`] makes it so.
     pub(super) fn sink(&mut self, group: u16, hash: KeyHash) -> impl RowSink {
         self.filter.insert(KeyHash(kept(hash)));

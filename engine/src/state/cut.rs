@@ -80,7 +80,6 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         self.writing = None;
         self.writing_all = false;
-        self.learn_sizes();
         Ok(true)
     }
 

@@ -4,7 +4,7 @@
 //! entry     = op:u8 namespace:bytes key:bytes value:bytes
 //! op        = 1 put | 2 delete (value empty) | 3 drop of the whole namespace (key, value empty)
 //! bytes     = len:varint, then len bytes
-//! varint    = seven bits a byte, lowest first, the top bit set on all but the last: 32 bits
+//! varint    = seven bits a byte, lowest first, all but the last with the top bit; 32 bits at most
 //! ```
 //!
 //! `key` is in the frozen key encoding, `namespace` is empty, the big-endian start of a slice or

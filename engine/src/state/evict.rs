@@ -6,6 +6,7 @@
 //!    batch with one read.
 //! 3. [`Table::walk_group`] shows every entry, without bringing any back.
 
+use super::codec::Bytes;
 use super::cold::{Cold, PAGE_ROWS, full_key};
 use super::cut::Budget;
 use super::entry::{Entry, Op};
@@ -115,7 +116,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let mut value = None;
         for (row, bytes) in &rows {
             let rest = &row[full.len()..];
-            let made = self.layout.absorb(value.as_mut(), rest, bytes)?;
+            let made = self.layout.absorb(value.as_mut(), rest, bytes, Bytes::Own)?;
             value = made.or(value);
         }
         match value {
@@ -146,7 +147,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let rows = self.cold_mut().read(&full)?;
         for ((hash, key, _), bytes) in missed.iter().zip(rows) {
             if let Some(bytes) = bytes
-                && let Some(value) = self.layout.absorb(None, &[], &bytes)?
+                && let Some(value) = self.layout.absorb(None, &[], &bytes, Bytes::Own)?
             {
                 self.bring(*hash, (*key).clone(), value)?;
             }
@@ -171,13 +172,47 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let cold = self.cold_mut();
         cold.entries = cold.entries.saturating_sub(1);
         let mut slot = Slot { mark, key, value };
-        if self.writing_all {
-            // It is as it was at the barrier, and its segment may have been written without it.
+        if self.writing_all && !self.will_be_written(hash, &slot.key)? {
+            // It is as it was at the barrier, and its segment was written without it.
             let position = self.range().position(hash);
             let log = &mut self.logs[position].then;
             write(&mut slot, Rows::All, &mut *self.layout, log)?;
         }
         self.place(hash, slot);
+        Ok(())
+    }
+
+    /// For a full snapshot: whether an entry that comes back now will still be written with its
+    /// segment, or was written while it was spilled. Twice would be one row too many of a list.
+    fn will_be_written(&self, hash: KeyHash, key: &K) -> Result<bool> {
+        if matches!(self.segments[self.segment_of(hash)].then, Pending::All) {
+            return Ok(true);
+        }
+        let Some((position, after)) = &self.writing_spilled else { return Ok(true) };
+        let own = self.range().position(hash);
+        let full = self.full_key_of(hash, key)?;
+        let passed = after.as_ref().is_some_and(|after| full <= *after);
+        Ok(own < *position || (own == *position && passed))
+    }
+
+    /// Forgets what is spilled of a key group.
+    pub(super) fn forget_spilled_group(&mut self, position: usize) -> Result<()> {
+        let mut gone = 0;
+        let mut after: Option<Vec<u8>> = None;
+        while let Some(page) = self.cold_page(position, after.as_deref())? {
+            for (full, _) in &page.rows {
+                let row = self.row_of(full)?;
+                gone += usize::from(!self.is_here(row.hash, &row.key));
+            }
+            if page.last {
+                break;
+            }
+            after = page.rows.into_iter().next_back().map(|(key, _)| key);
+        }
+        if let Some(cold) = &mut self.cold {
+            cold.entries = cold.entries.saturating_sub(gone);
+            cold.forget_group(position as u16)?;
+        }
         Ok(())
     }
 
@@ -232,7 +267,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                     see(hash, &key, &value);
                 }
                 let held = open.as_mut().map(|(_, _, value)| value);
-                if let Some(value) = self.layout.absorb(held, row.rest, bytes)? {
+                if let Some(value) = self.layout.absorb(held, row.rest, bytes, Bytes::Own)? {
                     open = Some((row.hash, row.key, value));
                 }
             }
@@ -317,18 +352,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         };
         let tables: usize = self.segments.iter().map(own).sum();
         let headers = self.segments.capacity() * size_of::<Segment<K, V>>();
-        let heap = if std::mem::needs_drop::<V>() || std::mem::needs_drop::<K>() {
-            self.len_here() * self.heap_per_entry()
-        } else {
-            0
-        };
+        let heap = if Self::has_heap() { self.len_here() * self.heap_per_entry() } else { 0 };
         let cold = self.cold.as_ref().map_or(0, |cold| cold.bytes());
         tables + headers + heap + self.log_bytes() + cold
     }
 
     /// How many entries of `bytes` to evict are about as many.
     pub(super) fn entries_of(&self, bytes: usize) -> usize {
-        let each = size_of::<Slot<K, V>>() + self.heap_per_entry();
+        let heap = if Self::has_heap() { self.heap_per_entry() } else { 0 };
+        let each = size_of::<Slot<K, V>>() + heap;
         (bytes / each.max(1)).max(ENTRIES_MAX)
     }
 }

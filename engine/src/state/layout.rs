@@ -1,7 +1,7 @@
 //! [`Layout`]: how an entry of a table becomes rows, and rows an entry again. One value is one row;
 //! a collection is a row per part, so that a small change is a small write.
 
-use super::codec::{TypeShape, ValueCodec};
+use super::codec::{Bytes, TypeShape, ValueCodec};
 use super::entry::Entry;
 use super::log::RowSink;
 use crate::data::Key;
@@ -49,7 +49,16 @@ pub(crate) trait Layout<K, V>: Send {
     fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>>;
 
     /// Takes a stored row into its entry, which is made where there is none.
-    fn absorb(&self, held: Option<&mut V>, rest: &[u8], value: &[u8]) -> Result<Option<V>>;
+    fn absorb(
+        &self,
+        held: Option<&mut V>,
+        rest: &[u8],
+        value: &[u8],
+        source: Bytes,
+    ) -> Result<Option<V>>;
+
+    /// About how many bytes the value takes as rows: what it takes in memory is judged by that.
+    fn size(&mut self, value: &V) -> usize;
 
     /// Takes the rows that begin with `rest` (not empty) out of an entry; whether anything is left.
     fn retract(&self, held: &mut V, rest: &[u8]) -> Result<bool>;
@@ -106,11 +115,23 @@ impl<K: Key, V: Send + 'static> Layout<K, V> for ValueLayout<V> {
         Ok(RowKey { key: key::decode(entry.key)?, hash: key::hash_bytes(entry.key), rest: &[] })
     }
 
-    fn absorb(&self, held: Option<&mut V>, _rest: &[u8], value: &[u8]) -> Result<Option<V>> {
-        let value = self.codec.decode(value)?;
+    fn absorb(
+        &self,
+        held: Option<&mut V>,
+        _rest: &[u8],
+        value: &[u8],
+        source: Bytes,
+    ) -> Result<Option<V>> {
+        let value = self.codec.decode(value, source)?;
         let Some(held) = held else { return Ok(Some(value)) };
         *held = value;
         Ok(None)
+    }
+
+    fn size(&mut self, value: &V) -> usize {
+        self.value.clear();
+        // One that cannot be encoded is named when it is written.
+        self.codec.encode(value, &mut self.value).map_or(0, |()| self.value.len())
     }
 
     fn retract(&self, _held: &mut V, _rest: &[u8]) -> Result<bool> {

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::codec::TypeShape;
+use super::codec::{Bytes, TypeShape};
 use super::entry::Entry;
 use super::handle::{Keyed, handle};
 use super::layout::{Layout, RowKey, Rows};
@@ -32,6 +32,9 @@ impl<V> Default for ListEntries<V> {
         ListEntries { values: Vec::new(), written: 0, replaced: false }
     }
 }
+
+/// How many values the size of a list is judged by.
+const SAMPLED: usize = 16;
 
 /// The most values of one row.
 const RUN_MAX: usize = 512;
@@ -93,6 +96,7 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
         held: Option<&mut ListEntries<V>>,
         rest: &[u8],
         value: &[u8],
+        _source: Bytes,
     ) -> Result<Option<ListEntries<V>>> {
         let first = <[u8; 4]>::try_from(rest)
             .map_err(|_| anyhow::anyhow!("the number of a list's value has 4 bytes"))?;
@@ -106,6 +110,14 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
         list.values.extend(values);
         list.written = list.values.len();
         Ok(fresh.then_some(made))
+    }
+
+    fn size(&mut self, list: &ListEntries<V>) -> usize {
+        let some = &list.values[..list.values.len().min(SAMPLED)];
+        self.value.clear();
+        let written = rmp_serde::encode::write_named(&mut self.value, some);
+        let bytes = written.map_or(0, |()| self.value.len());
+        bytes * list.values.len() / some.len().max(1)
     }
 
     fn retract(&self, _held: &mut ListEntries<V>, _rest: &[u8]) -> Result<bool> {

@@ -53,11 +53,6 @@ impl Log {
         self.first.len() + self.puts.len()
     }
 
-    /// Entries written so far.
-    pub(crate) fn entries(&self) -> usize {
-        self.entries as usize
-    }
-
     /// Takes in what `other` holds of other rows.
     pub(crate) fn append(&mut self, other: Log) {
         self.entries += other.entries;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::codec::{TypeShape, ValueCodec};
+use super::codec::{Bytes, TypeShape, ValueCodec};
 use super::entry::Entry;
 use super::handle::{Keyed, handle};
 use super::layout::{Layout, RowKey, Rows};
@@ -34,6 +34,11 @@ impl<M, V> Default for MapEntries<M, V> {
         MapEntries { pairs: BTreeMap::new(), changed: BTreeSet::new() }
     }
 }
+
+/// How many pairs the size of a map is judged by.
+const SAMPLED: usize = 16;
+/// What a pair takes beside its encoded key and value.
+const PAIR_BYTES: usize = 64;
 
 /// A map as rows.
 pub(crate) struct MapLayout<M, V> {
@@ -92,12 +97,25 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         held: Option<&mut MapEntries<M, V>>,
         rest: &[u8],
         value: &[u8],
+        source: Bytes,
     ) -> Result<Option<MapEntries<M, V>>> {
-        let pair = (key::decode(rest)?, self.codec.decode(value)?);
+        let pair = (key::decode(rest)?, self.codec.decode(value, source)?);
         let mut made = MapEntries::default();
         let fresh = held.is_none();
         held.unwrap_or(&mut made).pairs.insert(rest.to_vec(), pair);
         Ok(fresh.then_some(made))
+    }
+
+    fn size(&mut self, map: &MapEntries<M, V>) -> usize {
+        self.value.clear();
+        let mut keys = 0;
+        for (map_key, (_, value)) in map.pairs.iter().take(SAMPLED) {
+            keys += map_key.len() + PAIR_BYTES;
+            // One that cannot be encoded is named when it is written.
+            _ = self.codec.encode(value, &mut self.value);
+        }
+        let bytes = keys + self.value.len();
+        bytes * map.pairs.len() / map.pairs.len().clamp(1, SAMPLED)
     }
 
     fn retract(&self, held: &mut MapEntries<M, V>, rest: &[u8]) -> Result<bool> {
@@ -135,9 +153,19 @@ impl<M: Key, V: Data> MapState<M, V> {
         Ok(table.get(hash, key)?.map(|map| &map.pairs))
     }
 
-    fn made<'c>(&self, ctx: &'c mut impl Keyed) -> Result<&'c mut MapEntries<M, V>> {
+    /// The pairs, in which the one under `map_key` is going to change.
+    fn changing<'c>(
+        &self,
+        ctx: &'c mut impl Keyed,
+        map_key: &Vec<u8>,
+    ) -> Result<&'c mut Pairs<M, V>> {
         let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        table.or_insert_with(hash, key, MapEntries::default)
+        let tracked = table.is_tracked();
+        let map = table.or_insert_with(hash, key, MapEntries::default)?;
+        if tracked && !map.changed.contains(map_key) {
+            map.changed.insert(map_key.clone());
+        }
+        Ok(&mut map.pairs)
     }
 
     /// The value under `map_key`, if there is one.
@@ -158,11 +186,8 @@ impl<M: Key, V: Data> MapState<M, V> {
         V: Default,
     {
         let bytes = bytes_of(map_key)?;
-        let map = self.made(ctx)?;
-        if !map.changed.contains(&bytes) {
-            map.changed.insert(bytes.clone());
-        }
-        Ok(&mut map.pairs.entry(bytes).or_insert_with(|| (map_key.clone(), V::default())).1)
+        let pairs = self.changing(ctx, &bytes)?;
+        Ok(&mut pairs.entry(bytes).or_insert_with(|| (map_key.clone(), V::default())).1)
     }
 
     /// Sets the value under `map_key` and returns the one before.
@@ -171,11 +196,8 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// When the map key has no encoding; when the state cannot be read.
     pub fn insert(&self, ctx: &mut impl Keyed, map_key: M, value: V) -> Result<Option<V>> {
         let bytes = bytes_of(&map_key)?;
-        let map = self.made(ctx)?;
-        if !map.changed.contains(&bytes) {
-            map.changed.insert(bytes.clone());
-        }
-        Ok(map.pairs.insert(bytes, (map_key, value)).map(|(_, before)| before))
+        let pairs = self.changing(ctx, &bytes)?;
+        Ok(pairs.insert(bytes, (map_key, value)).map(|(_, before)| before))
     }
 
     /// Removes and returns the value under `map_key`.
@@ -187,10 +209,9 @@ impl<M: Key, V: Data> MapState<M, V> {
         if !self.held(ctx)?.is_some_and(|pairs| pairs.contains_key(&bytes)) {
             return Ok(None);
         }
-        let map = self.made(ctx)?;
-        let removed = map.pairs.remove(&bytes).map(|(_, value)| value);
-        map.changed.insert(bytes);
-        if map.pairs.is_empty() {
+        let pairs = self.changing(ctx, &bytes)?;
+        let removed = pairs.remove(&bytes).map(|(_, value)| value);
+        if pairs.is_empty() {
             self.clear(ctx)?;
         }
         Ok(removed)

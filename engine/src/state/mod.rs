@@ -28,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use codec::Bytes;
 pub use codec::{TypeShape, ValueCodec};
 pub(crate) use cut::Budget;
 pub use declare::{Declare, StateKind, StateSpec};

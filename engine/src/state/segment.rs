@@ -85,6 +85,11 @@ impl Mark {
         self.0 = self.0 & !(Self::DIRTY | Self::SPILLED) | (dirty as u64) << MARKS_AT;
     }
 
+    /// A restore changes it: what is spilled of it is no longer true.
+    pub(super) fn set_changed_before(&mut self) {
+        self.0 &= !Self::SPILLED;
+    }
+
     /// It is written to a snapshot.
     pub(super) fn set_written(&mut self) {
         self.0 = self.0 & (!MARKS | Self::TOUCHED | Self::SPILLED) | Self::STORED;

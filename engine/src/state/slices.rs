@@ -135,7 +135,7 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         let start = Timestamp::from_millis(u64::from_be_bytes(start) as i64 ^ i64::MIN);
         if entry.op == Op::Drop {
             if let Some(slice) = self.slices.get_mut(&start) {
-                slice.table.forget_group(usize::from(group.0 - self.range.start));
+                slice.table.forget_group(usize::from(group.0 - self.range.start))?;
                 if slice.table.is_empty() {
                     self.slices.remove(&start);
                 }
@@ -154,6 +154,11 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         for slice in self.slices.values_mut() {
             slice.table.open_spill = Some(open.clone());
         }
+    }
+
+    /// Looks at the size of some entries of the newest slices.
+    pub(super) fn sample(&mut self) {
+        self.slices.values_mut().rev().take(4).for_each(|slice| slice.table.sample());
     }
 
     pub(super) fn bytes(&self) -> usize {

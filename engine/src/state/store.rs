@@ -62,6 +62,8 @@ pub(crate) trait AnyState: Send {
     fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()>;
     fn read_as(&mut self, stored: &TypeShape);
     fn entries(&self) -> usize;
+    /// Looks at the size of some entries.
+    fn sample(&mut self);
     /// About how many bytes of memory it takes.
     fn bytes(&self) -> usize;
     /// Moves about `bytes` out of memory; how many entries that were.
@@ -94,6 +96,9 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     }
     fn entries(&self) -> usize {
         self.len()
+    }
+    fn sample(&mut self) {
+        Table::sample(self);
     }
     fn bytes(&self) -> usize {
         Table::bytes(self)
@@ -131,6 +136,9 @@ impl<K: Key, V: Send + 'static> AnyState for SliceTable<K, V> {
     fn entries(&self) -> usize {
         self.len()
     }
+    fn sample(&mut self) {
+        SliceTable::sample(self);
+    }
     fn bytes(&self) -> usize {
         SliceTable::bytes(self)
     }
@@ -166,6 +174,7 @@ impl<K: Key> AnyState for TimerQueue<K> {
     fn entries(&self) -> usize {
         self.len()
     }
+    fn sample(&mut self) {}
     fn bytes(&self) -> usize {
         TimerQueue::bytes(self)
     }
@@ -292,6 +301,7 @@ impl StateStore {
         let bytes = |states: &[(String, Box<dyn AnyState>)]| {
             states.iter().map(|(_, state)| state.bytes()).sum::<usize>()
         };
+        self.states.iter_mut().for_each(|(_, state)| state.sample());
         let now = bytes(&self.states);
         let Some(memory) = &mut self.memory else { return Ok(()) };
         memory.rest = RELIEVE_EVERY;

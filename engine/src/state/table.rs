@@ -8,7 +8,7 @@
 //!   (its pre-image), so a snapshot is the state at the barrier whenever it is encoded;
 //! - an entry that no snapshot holds leaves no trace when it goes.
 
-use super::codec::TypeShape;
+use super::codec::{Bytes, TypeShape};
 use super::cold::{Cold, OpenSpill};
 use super::entry::{Entry, Op};
 use super::layout::{Layout, Rows};
@@ -18,10 +18,37 @@ use crate::data::Key;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
 
-/// Heap bytes of an entry whose like was never written.
+/// Heap bytes of an entry whose like was never looked at.
 const HEAP_UNKNOWN: usize = 64;
 /// What allocations cost beside their contents.
 const HEAP_OVERHEAD: usize = 32;
+
+/// How many entries one look at sizes takes.
+const SAMPLED: usize = 8;
+
+/// A mean that forgets what is long past.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    bytes: usize,
+    entries: usize,
+}
+
+impl Sizes {
+    /// Entries after which the past counts half.
+    const MEMORY: usize = 4096;
+
+    fn learn(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.entries += 1;
+        if self.entries >= Self::MEMORY {
+            (self.bytes, self.entries) = (self.bytes / 2, self.entries / 2);
+        }
+    }
+
+    fn mean(self) -> Option<usize> {
+        self.bytes.checked_div(self.entries)
+    }
+}
 
 /// What a key group adds to snapshots.
 #[derive(Debug, Default)]
@@ -56,8 +83,10 @@ pub struct Table<K, V> {
     pub(super) open_spill: Option<OpenSpill>,
     /// The segment that was visited last to evict from.
     pub(super) hand: usize,
-    /// Bytes and entries written so far: what entries hold on the heap is judged by that.
-    written: (usize, usize),
+    /// What entries hold on the heap, judged by some of them.
+    sizes: Sizes,
+    /// The segment that was looked at last.
+    sampled: usize,
 }
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
@@ -77,7 +106,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             cold: None,
             open_spill: None,
             hand: 0,
-            written: (0, 0),
+            sizes: Sizes::default(),
+            sampled: 0,
         }
     }
 
@@ -235,6 +265,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     /// It is likely to become as large as `other`.
     pub(super) fn expect_like(&mut self, other: &Self) {
+        self.sizes = other.sizes;
         for (segment, other) in self.segments.iter_mut().zip(&other.segments) {
             segment.expected = other.slots.len().min(ENTRIES_MAX) as u16;
         }
@@ -271,6 +302,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.range.len()
     }
 
+    /// Whether changes are listed for deltas.
+    pub(super) fn is_tracked(&self) -> bool {
+        self.dirty != Dirty::No
+    }
+
     /// How many keys.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -289,24 +325,29 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     /// About how many bytes an entry holds beside its slot.
     pub(super) fn heap_per_entry(&self) -> usize {
-        let (bytes, entries) = self.written;
-        // Names of fields make what is written longer than what is held, allocations shorter.
-        bytes.checked_div(entries).map_or(HEAP_UNKNOWN, |each| each + HEAP_OVERHEAD)
+        self.sizes.mean().map_or(HEAP_UNKNOWN, |bytes| bytes + HEAP_OVERHEAD)
+    }
+
+    /// Looks at the size of some entries, of other ones each time.
+    pub(super) fn sample(&mut self) {
+        if !Self::has_heap() || self.segments.is_empty() {
+            return;
+        }
+        self.sampled = (self.sampled + 1) % self.segments.len();
+        let Table { segments, layout, sizes, sampled, .. } = self;
+        for slot in segments[*sampled].slots.iter().take(SAMPLED) {
+            sizes.learn(layout.size(&slot.value));
+        }
+    }
+
+    /// Whether entries may hold anything outside their slots.
+    pub(super) fn has_heap() -> bool {
+        std::mem::needs_drop::<V>() || std::mem::needs_drop::<K>()
     }
 
     /// Bytes that wait to be part of a snapshot.
     pub(super) fn log_bytes(&self) -> usize {
         self.logs.iter().map(|logs| logs.now.bytes() + logs.then.bytes()).sum()
-    }
-
-    /// The last cut is written: learns from it how large entries are.
-    pub(super) fn learn_sizes(&mut self) {
-        let then = self.logs.iter().map(|logs| &logs.then);
-        let (bytes, entries) =
-            then.fold((0, 0), |(b, n), log| (b + log.bytes(), n + log.entries()));
-        if entries > 0 {
-            self.written = (bytes, entries);
-        }
     }
 
     pub(super) fn read_as(&mut self, stored: &TypeShape) {
@@ -320,23 +361,33 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Takes in an entry read from a checkpoint, over those before.
     pub(crate) fn apply(&mut self, entry: &Entry<'_>) -> Result<()> {
         let row = self.layout.row_key(entry)?;
+        if self.cold.is_some() {
+            // What was restored before may have been evicted since.
+            self.fetch(row.hash, &row.key)?;
+        }
         let at = self.segment_of(row.hash);
         let Table { segments, layout, len, .. } = self;
         let found = segments[at].slots.find_entry(kept(row.hash), |slot| slot.key == row.key);
         match (entry.op, found) {
             (Op::Put, Ok(mut slot)) => {
-                layout.absorb(Some(&mut slot.get_mut().value), row.rest, entry.value)?;
+                let held = Some(&mut slot.get_mut().value);
+                layout.absorb(held, row.rest, entry.value, Bytes::Stored)?;
+                slot.get_mut().mark.set_changed_before();
             }
             (Op::Put, Err(_)) => {
-                if let Some(value) = layout.absorb(None, row.rest, entry.value)? {
+                if let Some(value) = layout.absorb(None, row.rest, entry.value, Bytes::Stored)? {
                     let slot = Slot { mark: Mark::written(row.hash), key: row.key, value };
                     self.place(row.hash, slot);
                 }
             }
             (Op::Delete, Ok(mut slot)) => {
+                slot.get_mut().mark.set_changed_before();
                 if row.rest.is_empty() || !layout.retract(&mut slot.get_mut().value, row.rest)? {
                     slot.remove();
                     *len -= 1;
+                    if self.cold.is_some() {
+                        self.forget_spilled(row.hash, &row.key)?;
+                    }
                 }
             }
             (Op::Delete, Err(_)) => {}
@@ -358,7 +409,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// Forgets every key of one key group, by its position, as if it had never been.
-    pub(super) fn forget_group(&mut self, position: usize) {
+    pub(super) fn forget_group(&mut self, position: usize) -> Result<()> {
+        self.forget_spilled_group(position)?;
         let split = self.directories.get(position).map(|all| all.segments(0, 1));
         for at in split.unwrap_or_else(|| vec![position as u32]) {
             let segment = &mut self.segments[at as usize];
@@ -366,6 +418,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             segment.slots.clear();
             segment.now = Listed::default();
         }
+        Ok(())
     }
 }
 

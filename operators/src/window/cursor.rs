@@ -24,8 +24,10 @@ pub(super) struct Cursor {
     fired: i128,
     /// How many key groups of the window after `fired` have fired too.
     group: usize,
-    /// How many parts of the key group after those.
+    /// How many parts of the key group after those, and of how many: settled with the first, since
+    /// eviction or growth between two calls may change what is best.
     part: usize,
+    parts: Option<usize>,
     /// What each key group had fired when it was restored, if not all the same.
     floors: Vec<i128>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// Everything due at `watermark` has fired.
     pub(super) fn at(watermark: Timestamp) -> Self {
-        Cursor { fired: due_at(watermark), group: 0, part: 0, floors: Vec::new() }
+        Cursor { fired: due_at(watermark), group: 0, part: 0, parts: None, floors: Vec::new() }
     }
 
     /// Every key group has fired what was due at its floor.
@@ -46,7 +48,8 @@ impl Cursor {
     /// Fires windows that are over, in the order of their ends, until there is none or enough was
     /// emitted. `starts` are those of the slices, `next` finds the end of the first window after
     /// (a slice's start, what has fired), and `emit` the window with this end for one part of one
-    /// key group: it tells how many results that were, and how many parts the key group has.
+    /// key group, of so many as it chose for the first: it tells how many results that were, and of
+    /// how many parts.
     pub(super) fn fire(
         &mut self,
         grid: Grid,
@@ -54,7 +57,7 @@ impl Cursor {
         watermark: Timestamp,
         starts: &[Timestamp],
         next: impl Fn(Timestamp, i128) -> i128,
-        mut emit: impl FnMut(i128, usize, usize) -> Result<(usize, usize)>,
+        mut emit: impl FnMut(i128, usize, (usize, Option<usize>)) -> Result<(usize, usize)>,
     ) -> Result<Firing> {
         let mut starts = starts.iter().copied().peekable();
         let mut emitted = 0;
@@ -74,12 +77,12 @@ impl Cursor {
                 }
                 let mut parts = 1;
                 if self.floors.get(self.group).is_none_or(|floor| *floor < end) {
-                    let (results, of) = emit(end, self.group, self.part)?;
+                    let (results, of) = emit(end, self.group, (self.part, self.parts))?;
                     (emitted, parts) = (emitted + results, of);
                 }
-                self.part += 1;
+                (self.part, self.parts) = (self.part + 1, Some(parts));
                 if self.part >= parts {
-                    (self.group, self.part) = (self.group + 1, 0);
+                    (self.group, self.part, self.parts) = (self.group + 1, 0, None);
                 }
             }
             (self.fired, self.group) = (end, 0);

@@ -122,14 +122,15 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
 fn emit_part<K: Key, T, A: Aggregate<T>>(
     tables: &mut [&mut Table<K, A>],
     window: Window,
-    (group, part): (usize, usize),
+    (group, (part, parts)): (usize, (usize, Option<usize>)),
     merged: &mut HashTable<Merged<K, A>>,
     output: &mut Output<Windowed<K, A>>,
 ) -> Result<(usize, usize)> {
     if let [only] = tables {
-        return emit_table(only, window, (group, part), output);
+        return emit_table(only, window, (group, (part, parts)), output);
     }
-    let parts = tables.iter().map(|table| table.parts(group)).max().unwrap_or(1);
+    let most = || tables.iter().map(|table| table.parts(group)).max().unwrap_or(1);
+    let parts = parts.unwrap_or_else(most);
     for table in tables {
         table.walk_part(group, (part, parts), |hash, key, value| {
             match merged.entry(hash.0, |held| held.key == *key, |held| held.hash.0) {
@@ -149,10 +150,11 @@ fn emit_part<K: Key, T, A: Aggregate<T>>(
 pub(super) fn emit_table<K: Key, V: Data>(
     table: &mut Table<K, V>,
     window: Window,
-    (group, part): (usize, usize),
+    (group, (part, parts)): (usize, (usize, Option<usize>)),
     output: &mut Output<Windowed<K, V>>,
 ) -> Result<(usize, usize)> {
-    let (parts, mut results) = (table.parts(group), 0);
+    let parts = parts.unwrap_or_else(|| table.parts(group));
+    let mut results = 0;
     table.walk_part(group, (part, parts), |_, key, value| {
         results += 1;
         emit(output, key.clone(), window, value.clone());

@@ -136,6 +136,10 @@ impl Attempt<'_> {
                 };
             }
         };
+        // Settling may have taken long: by now another run may hold the store, and have output.
+        if let Err(error) = self.store.still_held(next) {
+            return broken(error.into());
+        }
         let recovered = participants.recover(checkpoint.filter(|_| own), &prepared).await;
         if let Err(error) = recovered {
             return broken(error);

@@ -261,14 +261,7 @@ impl CheckpointStore {
         let id = manifest.checkpoint;
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
-        if let Some(Err(fenced)) = self.fence.as_ref().map(Fence::check) {
-            return Err(match fenced {
-                Fenced::Lost { holder } => StoreError::Fenced { checkpoint: id, path, holder },
-                Fenced::Unsure { silent_ms } => {
-                    StoreError::LockUnsure { checkpoint: id, path, silent_ms }
-                }
-            });
-        }
+        self.still_held(id)?;
         match self.create(&file, text).await {
             Ok(()) => {
                 self.known(|known| known.insert(id, manifest.into()));
@@ -279,6 +272,24 @@ impl CheckpointStore {
             }
             Err(source) if self.certainly_absent(&file).await => Err(self.unwritten(file, source)),
             Err(source) => Err(StoreError::InDoubt { checkpoint: id, path, source: source.into() }),
+        }
+    }
+
+    /// Whether the lock is certainly held: before anything is done, for checkpoint `id`, that would
+    /// harm whoever holds it otherwise.
+    ///
+    /// # Errors
+    /// Another holds it, or may hold it by now.
+    pub fn still_held(&self, id: CheckpointId) -> Result<(), StoreError> {
+        let path = self.inner.path.clone();
+        match self.fence.as_ref().map(Fence::check) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(Fenced::Lost { holder })) => {
+                Err(StoreError::Fenced { checkpoint: id, path, holder })
+            }
+            Some(Err(Fenced::Unsure { silent_ms })) => {
+                Err(StoreError::LockUnsure { checkpoint: id, path, silent_ms })
+            }
         }
     }
 
@@ -355,12 +366,15 @@ impl CheckpointStore {
 
     async fn remove(&self, removal: Removal) -> Result<Removed, StoreError> {
         let mut removed = Removed::default();
+        let newest = self.known(|known| known.keys().next_back().copied()).unwrap_or_default();
         for id in removal.checkpoints {
+            self.still_held(newest)?;
             self.delete(&names::manifest(id)).await?;
             self.known(|known| known.remove(&id));
             removed.checkpoints.push(id);
         }
         for file in removal.files {
+            self.still_held(newest)?;
             self.delete(&file).await?;
             removed.files.push(file);
         }

@@ -249,11 +249,23 @@ impl Subtask {
     }
 
     pub(super) fn restore(&mut self, snapshot: &[StateSnapshot]) {
+        self.restore_and(snapshot, |_, _| {});
+    }
+
+    /// Restores, and lets `between` happen after each section.
+    pub(super) fn restore_and(
+        &mut self,
+        snapshot: &[StateSnapshot],
+        mut between: impl FnMut(&mut Self, usize),
+    ) {
         let range = self.store.range();
+        let mut sections = 0;
         for state in snapshot {
             for section in state.sections.iter().filter(|s| range.contains(s.group)) {
                 let restored = self.store.restore(&state.state, section.group, &section.bytes);
                 restored.expect("what was written can be read");
+                sections += 1;
+                between(self, sections);
             }
         }
     }

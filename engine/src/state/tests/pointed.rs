@@ -121,3 +121,60 @@ fn what_is_spilled_is_part_of_a_full_snapshot_and_comes_back() {
         assert_eq!(subtask.plain(KEYS), wanted, "tracked {tracked}: fetched again");
     }
 }
+
+#[test]
+fn a_list_that_comes_back_while_all_is_written_is_written_once() {
+    const KEYS: u16 = 300;
+    for moment in 0..12 {
+        let mut subtask = Subtask::spilling(KeyGroupRange::all(GROUPS), true);
+        for key in 0..KEYS {
+            subtask.change(&Change::SetList(key, vec![u64::from(key); 3]));
+        }
+        delta(&mut subtask);
+        subtask.store.evict(1, usize::MAX);
+        let wanted = lists_of(&mut subtask);
+        let (mut steps, mut next) = (0, 0);
+        let stored = subtask.snapshot(SnapshotMode::Full, 40, |subtask| {
+            steps += 1;
+            for key in (next..KEYS).take(if steps > moment { 60 } else { 0 }) {
+                subtask.change(&Change::Push(key, 9));
+                next = key + 1;
+            }
+        });
+        let mut restored = super::pointed::subtask();
+        restored.restore(&stored);
+        assert_eq!(restored.plain(KEYS).lists.len(), wanted, "after {moment} steps");
+        assert!(restored.plain(KEYS).lists.values().all(|list| list.len() == 3));
+    }
+}
+
+fn lists_of(subtask: &mut Subtask) -> usize {
+    subtask.store.sizes().find(|(name, _)| *name == "lists").map_or(0, |(_, entries)| entries)
+}
+
+#[test]
+fn a_timer_that_is_deleted_and_set_again_costs_no_more_each_time() {
+    let mut subtask = subtask();
+    for _ in 0..50_000 {
+        subtask.change(&Change::SetTimer(200, 1));
+        subtask.change(&Change::DeleteTimer(200, 1));
+    }
+    subtask.change(&Change::SetTimer(200, 1));
+    assert_eq!(subtask.fire(u8::MAX).len(), 1);
+}
+
+#[test]
+fn one_large_value_does_not_make_all_look_large() {
+    let mut subtask = Subtask::new(KeyGroupRange::all(GROUPS), true);
+    for key in 0..20_000 {
+        subtask.change(&Change::SetList(key, vec![1]));
+    }
+    subtask.change(&Change::SetList(7, vec![1; 200_000]));
+    delta(&mut subtask);
+    let memory = std::sync::Arc::new(crate::state::ResidentMemory::new(64 << 20));
+    subtask.store.limit(memory.clone(), None, (&crate::graph::Uid::new("test"), 0));
+    for _ in 0..500 {
+        subtask.store.relieve().expect("it fits");
+    }
+    assert!(memory.taken() > 1 << 20, "{}", memory.taken());
+}

@@ -15,8 +15,11 @@ enum Event {
     Snapshot(bool, usize, Vec<Vec<Change>>),
     /// Memory presses on state number such: this many entries.
     Evict(usize, usize),
-    /// Back to the last whole snapshot, at this many subtasks.
-    Crash(u32),
+    /// Back to the last whole snapshot, at this many subtasks; memory presses after every so many
+    /// sections.
+    Crash(u32, usize),
+    /// Looks at everything, and so brings everything back into memory.
+    Check,
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -50,7 +53,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (prop::bool::weighted(0.2), 1..20_usize, between)
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
         3 => (0..4_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
-        1 => (1..=4_u32).prop_map(Event::Crash),
+        1 => (1..=4_u32, 1..8_usize).prop_map(|(subtasks, every)| Event::Crash(subtasks, every)),
+        2 => Just(Event::Check),
     ]
 }
 
@@ -100,10 +104,14 @@ impl World {
         }
     }
 
-    fn crash(&mut self, parallelism: u32) {
+    fn crash(&mut self, parallelism: u32, every: usize) {
         self.subtasks = Self::subtasks(parallelism);
         for subtask in &mut self.subtasks {
-            subtask.restore(&self.stored);
+            subtask.restore_and(&self.stored, |subtask, sections| {
+                if sections.is_multiple_of(every) {
+                    (0..4).for_each(|state| subtask.store.evict(state, 1));
+                }
+            });
         }
         self.plain = self.stored_plain.clone();
     }
@@ -169,11 +177,12 @@ proptest! {
                     world.subtasks.iter_mut().for_each(|s| s.store.evict(state, entries));
                 }
                 Event::Snapshot(full, step, between) => world.snapshot(full, step, between),
-                Event::Crash(parallelism) => world.crash(parallelism),
+                Event::Crash(parallelism, every) => world.crash(parallelism, every),
+                Event::Check => world.check()?,
             }
-            world.check()?;
         }
-        world.crash(2);
+        world.check()?;
+        world.crash(2, 3);
         world.check()?;
         let mut fired: Vec<_> =
             world.subtasks.iter_mut().flat_map(|s| s.fire(u8::MAX)).map(|(_, key)| key).collect();
