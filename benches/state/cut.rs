@@ -9,7 +9,7 @@ use super::row::{Row, Target};
 use super::sums::{Sums, Update};
 
 const KEYS: u64 = 100_000;
-const ROUNDS: usize = 500;
+const ROUNDS: usize = 200;
 
 /// Measures and prints.
 pub(crate) fn rows() -> anyhow::Result<()> {

@@ -32,7 +32,7 @@ fn print(work: String, value: f64, unit: &'static str, target: Target) -> anyhow
 /// Measures and prints.
 pub(crate) fn rows(size: Size) -> anyhow::Result<()> {
     let checkpoints = match size {
-        Size::Small => 2_000,
+        Size::Small => SPACE_AFTER,
         Size::Full => 10_000,
     };
     let short = tempfile::tempdir()?;

@@ -119,7 +119,7 @@ impl SourceReader for Reader {
             return Ok(Progress::CaughtUp(SplitIndex(0)));
         }
         self.next = end.min(first + records_max as u64);
-        out.items.extend(first..self.next);
+        (first..self.next).for_each(|n| out.push(n, Timestamp::MIN));
         Ok(Progress::Records { split: SplitIndex(0), first, last: self.next - 1 })
     }
 

@@ -12,7 +12,7 @@ use super::row::{Row, Target};
 use super::sums::{Sums, Update};
 
 const RESIDENT_KEYS: u64 = 100_000;
-const RESIDENT_EVENTS: usize = 2_000_000;
+const RESIDENT_EVENTS: usize = 1_000_000;
 const RESIDENT_BUDGET: Bytes = Bytes::mib(256);
 /// State for each byte of budget.
 const TIMES: u64 = 10;
