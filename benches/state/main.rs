@@ -1,95 +1,60 @@
-//! What does a running sum cost over RocksDB used directly? `cargo xtask bench rocksdb`. The row
-//! beside which the engine's own state is read: the same keys, the same sums, one thread.
+//! What state costs. Two uses:
+//!
+//! - `rows GROUP [--full]`: the rows of one group of `cargo xtask bench state`, a JSON line each. A
+//!   group is a process of its own, so that none inherits the memory of another.
+//! - anything else: a running sum over RocksDB used directly, `cargo xtask bench rocksdb`.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench prints and measures")]
 
+mod checkpoints;
+mod cut;
+mod direct;
 mod draw;
+mod gauge;
+mod history;
+mod job;
+mod restores;
 mod rocks_direct;
+mod row;
+mod silence;
+mod spilled;
+mod sums;
 
-use std::time::Instant;
-
-use draw::{Draw, Keys};
-use rocks_direct::Direct;
-use serde::Serialize;
-
-/// One line of the result.
-#[derive(Serialize)]
-struct Line {
-    system: &'static str,
-    keys: u64,
-    drawn: &'static str,
-    memory_mib: u64,
-    events: u64,
-    ns_per_event: f64,
-    checksum: u64,
+/// At which size the rows are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// What a small machine does in minutes; the row names it where it is not the real one.
+    Small,
+    /// The real one.
+    Full,
 }
 
-/// What the command line says.
-struct Args {
-    events: u64,
-    keys: Vec<u64>,
-    memory_mib: u64,
-    json: bool,
-}
-
-fn parse() -> anyhow::Result<Args> {
-    let mut args = Args { events: 4_000_000, keys: Vec::new(), memory_mib: 256, json: false };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut number = || -> anyhow::Result<u64> {
-            let text = words.next().ok_or_else(|| anyhow::anyhow!("{word} takes a number"))?;
-            text.parse().map_err(|_| anyhow::anyhow!("{word} {text}: not a whole number"))
-        };
+fn rows(mut words: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let (mut size, mut group) = (Size::Small, String::new());
+    for word in &mut words {
         match word.as_str() {
-            "--events" => args.events = number()?,
-            "--keys" => args.keys.push(number()?.max(1)),
-            "--memory-mib" => args.memory_mib = number()?,
-            "--json" => args.json = true,
-            // What cargo adds by itself.
-            "--bench" => {}
-            _ => anyhow::bail!("{word}: there is --events N, --keys N, --memory-mib N, --json"),
+            "--full" => size = Size::Full,
+            _ => group = word,
         }
     }
-    if args.keys.is_empty() {
-        args.keys = vec![100_000, 1_000_000, 10_000_000];
+    match group.as_str() {
+        "cut" => cut::rows(),
+        "checkpoints" => checkpoints::rows(),
+        "rocksdb" => spilled::resident_rows(),
+        "spilled" => spilled::rows(size),
+        "restores" => restores::rows(size),
+        "history" => history::rows(size),
+        _ => anyhow::bail!(
+            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, history"
+        ),
     }
-    Ok(args)
-}
-
-/// Every key is there before the clock starts.
-fn measure(args: &Args, keys: u64, drawn: Keys) -> anyhow::Result<Line> {
-    let direct = Direct::open(args.memory_mib << 20)?;
-    for key in 0..keys {
-        direct.add(key, 1)?;
-    }
-    let mut draw = Draw::new(keys, drawn);
-    let mut checksum = 0_u64;
-    let began = Instant::now();
-    for _ in 0..args.events {
-        checksum = checksum.wrapping_add(direct.add(draw.next_key(), 1)?);
-    }
-    let ns_per_event = began.elapsed().as_nanos() as f64 / args.events as f64;
-    let (memory_mib, events) = (args.memory_mib, args.events);
-    let (system, drawn) = ("rocksdb directly", drawn.name());
-    Ok(Line { system, keys, drawn, memory_mib, events, ns_per_event, checksum })
 }
 
 fn main() -> anyhow::Result<()> {
-    let args = parse()?;
-    if !args.json {
-        println!("{:<18}{:>12}  {:<10}{:>12}", "running sum", "keys", "drawn", "ns an event");
+    // `--bench` is what cargo adds by itself.
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench").peekable();
+    match words.next_if(|word| word == "rows") {
+        Some(_) => rows(words),
+        None => direct::run(words),
     }
-    for keys in &args.keys {
-        for drawn in [Keys::Uniform, Keys::Zipf] {
-            let line = measure(&args, *keys, drawn)?;
-            match args.json {
-                true => println!("{}", serde_json::to_string(&line)?),
-                false => println!(
-                    "{:<18}{:>12}  {:<10}{:>12.0}",
-                    line.system, line.keys, line.drawn, line.ns_per_event
-                ),
-            }
-        }
-    }
-    Ok(())
 }

@@ -5,14 +5,16 @@
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use crate::bench_state;
 use crate::cargo;
 use crate::say::{Progress, spoken};
 
 /// What `cargo xtask bench` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// `kernels` for the small ones first, or `rocksdb` for RocksDB used directly; the rest goes
-    /// to the bench: `--json`, `--events N`, `--keys N`, `--work NAME`, or criterion's own.
+    /// `kernels` for the small ones first, `rocksdb` for RocksDB used directly, or `state` for what
+    /// state should reach beside what it does (`--json`, `--full`); the rest goes to the bench:
+    /// `--json`, `--events N`, `--keys N`, `--work NAME`, or criterion's own.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -41,6 +43,11 @@ const ROCKSDB: Bench = Bench {
 /// Builds and runs; whether the bench succeeded, its check against the oracle included.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let progress = Progress::start();
+    if let Some((first, rest)) = options.arguments.split_first()
+        && first == "state"
+    {
+        return bench_state::run(rest, &progress);
+    }
     let (bench, rest) = match options.arguments.split_first() {
         Some((first, rest)) if first == "kernels" => (KERNELS, rest),
         Some((first, rest)) if first == "rocksdb" => (ROCKSDB, rest),

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "it is no part of a job, so it needs no doors")]
 
 mod bench;
+mod bench_state;
 mod cargo;
 mod demo;
 mod say;

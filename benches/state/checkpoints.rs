@@ -1,0 +1,57 @@
+//! A whole checkpoint of 100,000 changed entries, from trigger to commit, and what the workers do
+//! meanwhile: with just these records in an interval, and with as many as they can take.
+
+use std::time::{Duration, Instant};
+
+use super::gauge::percentile;
+use super::job::{Running, STOP, WORKERS, Work};
+use super::row::{Row, Target};
+
+const KEYS: u64 = 100_000;
+const CHECKPOINTS: u64 = 200;
+/// The first checkpoints, that fill tables and files, are not counted.
+const WARM: u64 = 10;
+const INTERVAL: Duration = Duration::from_millis(100);
+const WORK: Work = Work { keys: KEYS, text_bytes: 0, answers: false, interval: INTERVAL };
+
+/// Waits for [`CHECKPOINTS`], tells `each` how many there are, and answers their milliseconds.
+fn durations(run: &Running, mut each: impl FnMut(u64)) -> anyhow::Result<Vec<f64>> {
+    let mut all = Vec::new();
+    for count in WARM..WARM + CHECKPOINTS {
+        each(count);
+        run.until_checkpoints(count + 1)?;
+        let last = run.status.last_checkpoint();
+        all.extend(last.map(|checkpoint| checkpoint.duration_ms as f64));
+    }
+    Ok(all)
+}
+
+fn row(work: &str, value: f64, most: f64) -> Row {
+    let (work, checkpoint_ms) = (work.to_owned(), INTERVAL.as_millis() as u64);
+    Row { work, keys: KEYS, checkpoint_ms, value, unit: "ms", target: Target::AtMost(most) }
+}
+
+/// Measures and prints.
+pub(crate) fn rows() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = Running::start(WORK, folder.path());
+    run.feed.open_to(KEYS);
+    run.until_checkpoints(WARM)?;
+    let all = durations(&run, |count| run.feed.open_to(KEYS * (count - WARM + 2)))?;
+    run.stop(STOP)?;
+    row("whole checkpoint of 100 k dirty entries, p50", percentile(&all, 0.5), 6.0).print()?;
+    row("whole checkpoint of 100 k dirty entries, p99", percentile(&all, 0.99), 15.0).print()?;
+
+    let folder = tempfile::tempdir()?;
+    let run = Running::start(WORK, folder.path());
+    run.feed.open_to(u64::MAX);
+    run.until_checkpoints(WARM)?;
+    run.feed.silence.clear();
+    let began = Instant::now();
+    let all = durations(&run, |_| {})?;
+    let silent = run.feed.silence.at_moment(0.999, began.elapsed(), WORKERS);
+    run.stop(STOP)?;
+    row("the same at full load, p50", percentile(&all, 0.5), 6.0).print()?;
+    row("the same at full load, p99", percentile(&all, 0.99), 15.0).print()?;
+    row("a worker silent at full load, p99.9 of all moments", silent, 1.0).print()
+}
