@@ -8,11 +8,13 @@ use crate::clock::ManualClock;
 use crate::data::Data;
 use crate::element::Batch;
 use crate::erased::{AnyBatch, ErasedOperator, OperatorEnv};
-use crate::graph::OpenOperator;
+use crate::graph::{OpenOperator, Uid};
 use crate::key::{KEY_GROUPS, KeyGroupRange};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Firing, Result};
 use crate::output::{Port, SideOutput};
+use crate::state::ResidentMemory;
+use crate::testing::MemorySpillDoor;
 use crate::time::Timestamp;
 
 use super::contract::checked;
@@ -67,6 +69,13 @@ impl OperatorHarness {
         }
         harness.operator.restored(&RestoredTime::at(watermark))?;
         Ok(harness)
+    }
+
+    /// From now on its state may take `bytes` of memory; what does not fit is spilled, to memory
+    /// too.
+    pub fn limit(&mut self, bytes: usize) {
+        let memory = Arc::new(ResidentMemory::new(bytes));
+        self.operator.limit(memory, Some(Arc::new(MemorySpillDoor)), (&Uid::new("harness"), 0));
     }
 
     /// Hands over one batch.

@@ -257,7 +257,7 @@ mod tests {
             error.to_string(),
             "RR0345: this job does not fit into `memory` = 128MiB: channels take 1MiB, connectors \
              64MiB, the spill 32MiB, 16MiB stay free, and each of 8 subtasks with state needs at \
-             least 4MiB; raise `memory` to at least 167MiB, or lower `parallelism`"
+             least 4MiB; raise `memory` to at least 156MiB, or lower `parallelism`"
         );
     }
 }

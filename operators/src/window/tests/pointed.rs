@@ -2,6 +2,7 @@
 
 use riverrun_engine::erased::open_operator;
 use riverrun_engine::graph::OpenOperator;
+use riverrun_engine::key::{KEY_GROUPS, KeyHasher};
 use riverrun_engine::output::SideOutput;
 use riverrun_engine::state::Declare;
 use riverrun_engine::testing::OperatorHarness;
@@ -173,4 +174,22 @@ fn a_session_survives_a_restore_with_its_timer() {
     let mut harness = OperatorHarness::restore(&open, &snapshot).expect("restores");
     assert_eq!(fired(&mut harness, 18), Vec::<String>::new());
     assert_eq!(fired(&mut harness, 19), ["[0, 19) [0, 9]"]);
+}
+
+#[test]
+fn a_window_that_is_evicted_while_it_fires_loses_nothing() {
+    // So many keys of one key group that they lie in several segments and fire in several calls.
+    let mut hasher = KeyHasher::default();
+    let mut hash = |key: &u64| hasher.hash(key).expect("integers are keys");
+    let keys: Vec<u64> =
+        (0..).filter(|key| hash(key).group(KEY_GROUPS).0 == 3).take(20_000).collect();
+    for (size, step) in [(10, 10), (20, 10)] {
+        let mut harness = OperatorHarness::open(&sliced(size, step, None));
+        let records: Vec<Record> = keys.iter().map(|key| (*key, 1, 1)).collect();
+        records.chunks(1000).for_each(|part| harness.process(batch(part)).expect("takes records"));
+        harness.limit(100_000);
+        harness.watermark(at(100)).expect("fires");
+        let results = harness.take::<Windowed<u64, Items>>().len();
+        assert_eq!(results, keys.len() * usize::try_from(size / step).expect("small"));
+    }
 }
