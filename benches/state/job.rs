@@ -116,7 +116,7 @@ impl SourceReader for Reader {
         self.feed.silence.seen();
         let (first, end) = (self.next, self.feed.end.load(Ordering::Acquire));
         if first >= end {
-            return Ok(Progress::CaughtUp(SplitIndex(0)));
+            return Ok(Progress::Pending);
         }
         self.next = end.min(first + records_max as u64);
         (first..self.next).for_each(|n| out.push(n, Timestamp::MIN));

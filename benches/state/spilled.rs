@@ -1,5 +1,5 @@
 //! The engine's state beside RocksDB used directly for the same updates, in one thread: with all in
-//! memory, and with ten times as much state as the budget both have. Both must answer the same sums.
+//! memory, and with ten times as much state as the budget both have. Both must answer the same.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! A running sum, and a count, in the engine's state as its operators do it: a batch at a time, hash
-//! once, read ahead what is spilled, update, give memory back.
+//! A running sum, and a count, in the engine's state as its operators do it: a batch at a time,
+//! hash once, read ahead what is spilled, update, give memory back.
 
 use std::sync::Arc;
 
