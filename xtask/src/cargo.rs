@@ -12,11 +12,11 @@ pub(crate) fn root() -> PathBuf {
     here.parent().map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
-/// `cargo WORDS`, not yet started.
+/// `cargo WORDS`, not yet started. Everything is built into one folder, other workspaces too.
 pub(crate) fn command(words: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(words).current_dir(root());
+    command.args(words).current_dir(root()).env("CARGO_TARGET_DIR", target());
     command
 }
 

@@ -115,14 +115,7 @@ const STEPS: [Step; 7] = [
     },
     Step {
         what: "checkpoints on S3, against a server of the registry",
-        words: &[
-            "test",
-            "--manifest-path",
-            "tests/s3/Cargo.toml",
-            "--target-dir",
-            "target",
-            "--no-fail-fast",
-        ],
+        words: &["test", "--manifest-path", "tests/s3/Cargo.toml", "--no-fail-fast"],
         needs: None,
     },
 ];
