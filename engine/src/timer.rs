@@ -16,7 +16,8 @@ use crate::key::{self, KeyGroupRange, KeyHash};
 use crate::operator::Result;
 use crate::state::entry::{Entry, Op};
 use crate::state::{
-    Budget, Bytes, Layout, RowKey, RowSink, Rows, Slot, Table, TypeShape, namespace_of,
+    Budget, Bytes, Layout, RowKey, RowSink, Rows, Slot, Table, TypeShape, encoded, moment_of,
+    namespace_of,
 };
 use crate::time::Timestamp;
 
@@ -265,7 +266,7 @@ impl<K: Key> TimerQueue<K> {
         let before = self.set.len();
         self.set.apply(entry)?;
         if entry.op == Op::Put && self.set.len() > before {
-            let at = moment(entry)?;
+            let at = moment_of(entry.namespace)?;
             let (key, hash) = (key::decode(entry.key)?, key::hash_bytes(entry.key));
             self.order.push(Far { at, hash, key })?;
         }
@@ -289,12 +290,6 @@ impl<K: Key> TimerQueue<K> {
     }
 }
 
-fn moment(entry: &Entry<'_>) -> Result<Timestamp> {
-    let at = <[u8; 8]>::try_from(entry.namespace)
-        .map_err(|_| anyhow::anyhow!("a timer's moment has 8 bytes"))?;
-    Ok(Timestamp::from_millis(u64::from_be_bytes(at) as i64 ^ i64::MIN))
-}
-
 /// A timer as a row: the moment is the namespace, there is no value.
 struct TimerLayout {
     key: Vec<u8>,
@@ -308,19 +303,15 @@ impl<K: Key> Layout<Set<K>, ()> for TimerLayout {
         _: Rows,
         sink: &mut dyn RowSink,
     ) -> Result<()> {
-        self.key.clear();
-        key::encode(&timer.key, &mut self.key)?;
-        sink.put(&namespace_of(timer.at), &self.key, &[])
+        sink.put(&namespace_of(timer.at), encoded(&timer.key, &mut self.key)?, &[])
     }
 
     fn delete(&mut self, timer: &Set<K>, sink: &mut dyn RowSink) -> Result<()> {
-        self.key.clear();
-        key::encode(&timer.key, &mut self.key)?;
-        sink.delete(&namespace_of(timer.at), &self.key)
+        sink.delete(&namespace_of(timer.at), encoded(&timer.key, &mut self.key)?)
     }
 
     fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, Set<K>>> {
-        let at = moment(entry)?;
+        let at = moment_of(entry.namespace)?;
         let key = Set { at, key: key::decode(entry.key)? };
         Ok(RowKey { key, hash: table_hash(at, key::hash_bytes(entry.key)), rest: &[] })
     }

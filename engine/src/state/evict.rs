@@ -4,7 +4,7 @@
 //!    for the snapshots that still want it and then to the spill, and leaves memory.
 //! 2. [`Table::fetch`] brings an entry back when it is asked for; [`Table::prefetch`] all of a
 //!    batch with one read.
-//! 3. [`Table::walk_group`] shows every entry, without bringing any back.
+//! 3. [`Table::walk_part`] shows every entry, without bringing any back.
 
 use super::codec::Bytes;
 use super::cold::{Cold, PAGE_ROWS, full_key};
@@ -99,9 +99,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     #[cold]
     #[inline(never)]
     pub(super) fn fetch(&mut self, hash: KeyHash, key: &K) -> Result<()> {
-        let at = self.segment_of(hash);
-        let resident = self.segments[at].slots.find(kept(hash), |slot| slot.key == *key).is_some();
-        if resident || !self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
+        if self.is_here(hash, key) || !self.may_be_spilled(hash) {
             return Ok(());
         }
         let full = self.full_key_of(hash, key)?;
@@ -135,9 +133,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         let mut missed: Vec<(KeyHash, &K, Vec<u8>)> = Vec::new();
         for (hash, key) in keys {
-            let segment = &self.segments[self.segment_of(hash)];
-            let here = segment.slots.find(kept(hash), |slot| slot.key == *key).is_some();
-            if !here && self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
+            if !self.is_here(hash, key) && self.may_be_spilled(hash) {
                 missed.push((hash, key, self.full_key_of(hash, key)?));
             }
         }
@@ -207,7 +203,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             if page.last {
                 break;
             }
-            after = page.rows.into_iter().next_back().map(|(key, _)| key);
+            after = page.end();
         }
         if let Some(cold) = &mut self.cold {
             cold.entries = cold.entries.saturating_sub(gone);
@@ -218,7 +214,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     /// An entry was removed: nothing of it may be left in the spill.
     pub(super) fn forget_spilled(&mut self, hash: KeyHash, key: &K) -> Result<()> {
-        if !self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash)) {
+        if !self.may_be_spilled(hash) {
             return Ok(());
         }
         let (full, parts) = (self.full_key_of(hash, key)?, self.layout.has_parts());
@@ -277,9 +273,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             if page.last {
                 break;
             }
-            after = page.rows.into_iter().next_back().map(|(key, _)| key);
+            after = page.end();
         }
         Ok(())
+    }
+
+    fn may_be_spilled(&self, hash: KeyHash) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash))
     }
 
     fn is_here(&self, hash: KeyHash, key: &K) -> bool {
@@ -329,11 +329,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 }
             }
             budget.spend(page.rows.len().max(1));
-            self.writing_spilled = if page.last {
-                Some((position + 1, None))
-            } else {
-                Some((position, page.rows.into_iter().next_back().map(|(key, _)| key)))
-            };
+            self.writing_spilled =
+                if page.last { Some((position + 1, None)) } else { Some((position, page.end())) };
             if budget.is_spent() {
                 return Ok(false);
             }
@@ -368,4 +365,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 struct ColdPage {
     rows: super::cold::Page,
     last: bool,
+}
+
+impl ColdPage {
+    /// The full key behind which the next page begins.
+    fn end(mut self) -> Option<Vec<u8>> {
+        self.rows.pop().map(|(key, _)| key)
+    }
 }

@@ -37,8 +37,15 @@ impl<'a, K: Key> RowKey<'a, K> {
     }
 }
 
+/// The bytes of a key, in a buffer that is used again.
+pub(crate) fn encoded<'b, K: Key>(key: &K, buffer: &'b mut Vec<u8>) -> Result<&'b [u8]> {
+    buffer.clear();
+    key::encode(key, buffer)?;
+    Ok(buffer)
+}
+
 /// Between entries and rows. Has buffers of its own, so that writing allocates nothing.
-pub(crate) trait Layout<K, V>: Send {
+pub(crate) trait Layout<K: Key, V>: Send {
     /// Writes rows of an entry; afterwards none of them counts as changed.
     fn write(&mut self, key: &K, value: &mut V, rows: Rows, sink: &mut dyn RowSink) -> Result<()>;
 
@@ -46,7 +53,9 @@ pub(crate) trait Layout<K, V>: Send {
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()>;
 
     /// The entry a row belongs to.
-    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>>;
+    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {
+        RowKey::of(entry.key)
+    }
 
     /// Takes a stored row into its entry, which is made where there is none.
     fn absorb(
@@ -98,17 +107,13 @@ impl<V: 'static> ValueLayout<V> {
 
 impl<K: Key, V: Send + 'static> Layout<K, V> for ValueLayout<V> {
     fn write(&mut self, key: &K, value: &mut V, _: Rows, sink: &mut dyn RowSink) -> Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
         self.value.clear();
         self.codec.encode(value, &mut self.value)?;
-        sink.put(&self.namespace, &self.key, &self.value)
+        sink.put(&self.namespace, encoded(key, &mut self.key)?, &self.value)
     }
 
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
-        sink.delete(&self.namespace, &self.key)
+        sink.delete(&self.namespace, encoded(key, &mut self.key)?)
     }
 
     fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {

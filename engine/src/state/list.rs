@@ -10,12 +10,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::codec::{Bytes, TypeShape};
-use super::entry::Entry;
 use super::handle::{Keyed, handle};
-use super::layout::{Layout, RowKey, Rows};
+use super::layout::{Layout, Rows, encoded};
 use super::log::RowSink;
 use crate::data::{Data, Key};
-use crate::key;
 use crate::operator::Result;
 
 /// The values of one key.
@@ -60,9 +58,7 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
         rows: Rows,
         sink: &mut dyn RowSink,
     ) -> Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
-        let len = self.key.len();
+        let len = encoded(key, &mut self.key)?.len();
         if list.replaced {
             sink.delete(&[], &self.key)?;
         }
@@ -82,13 +78,7 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
     }
 
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
-        sink.delete(&[], &self.key)
-    }
-
-    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {
-        RowKey::of(entry.key)
+        sink.delete(&[], encoded(key, &mut self.key)?)
     }
 
     fn absorb(

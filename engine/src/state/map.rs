@@ -11,9 +11,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::codec::{Bytes, TypeShape, ValueCodec};
-use super::entry::Entry;
 use super::handle::{Keyed, handle};
-use super::layout::{Layout, RowKey, Rows};
+use super::layout::{Layout, Rows, encoded};
 use super::log::RowSink;
 use crate::data::{Data, Key, Rmp};
 use crate::key;
@@ -63,9 +62,7 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         rows: Rows,
         sink: &mut dyn RowSink,
     ) -> Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
-        let len = self.key.len();
+        let len = encoded(key, &mut self.key)?.len();
         let mut write = |map_key: &[u8], pair: Option<&(M, V)>| {
             self.key.truncate(len);
             self.key.extend_from_slice(map_key);
@@ -83,13 +80,7 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
     }
 
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {
-        self.key.clear();
-        key::encode(key, &mut self.key)?;
-        sink.delete(&[], &self.key)
-    }
-
-    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {
-        RowKey::of(entry.key)
+        sink.delete(&[], encoded(key, &mut self.key)?)
     }
 
     fn absorb(

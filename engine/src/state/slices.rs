@@ -130,9 +130,7 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
     }
 
     pub(super) fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
-        let start = <[u8; 8]>::try_from(entry.namespace)
-            .map_err(|_| anyhow::anyhow!("a slice's start has 8 bytes"))?;
-        let start = Timestamp::from_millis(u64::from_be_bytes(start) as i64 ^ i64::MIN);
+        let start = moment_of(entry.namespace)?;
         if entry.op == Op::Drop {
             if let Some(slice) = self.slices.get_mut(&start) {
                 slice.table.forget_group(usize::from(group.0 - self.range.start))?;
@@ -226,4 +224,12 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
 /// Big-endian with the sign flipped, so that bytes sort as time does.
 pub(crate) fn namespace_of(start: Timestamp) -> [u8; 8] {
     ((start.as_millis() ^ i64::MIN) as u64).to_be_bytes()
+}
+
+/// The moment of a namespace that [`namespace_of`] made.
+pub(crate) fn moment_of(namespace: &[u8]) -> Result<Timestamp> {
+    let bytes = <[u8; 8]>::try_from(namespace).map_err(|_| {
+        anyhow::anyhow!("a slice's start or a timer's moment has 8 bytes, not {}", namespace.len())
+    })?;
+    Ok(Timestamp::from_millis(u64::from_be_bytes(bytes) as i64 ^ i64::MIN))
 }
