@@ -6,6 +6,7 @@
 //! twice can be named.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::CheckpointId;
@@ -183,7 +184,8 @@ async fn attempts(
 ) -> Result<Outcome, RunError> {
     let path = &config.checkpoint.path;
     let began = SystemClock.now();
-    let name = |number: u32| attempt_name(began, number);
+    let run = run_name(began);
+    let name = |number: u32| -> Arc<str> { format!("{run}-{number}").into() };
     let info = lock_info(job, began, &name(1), &control);
     let Some(lock) = lock(path, info, &mut control.commands).await? else {
         return Ok(Outcome::NotBegun);
@@ -243,10 +245,13 @@ async fn attempts(
     }
 }
 
-/// A name no other attempt has: the run's beginning, its process, its number.
-fn attempt_name(began: Timestamp, number: u32) -> Arc<str> {
-    let pid = std::process::id();
-    format!("{:x}-{pid:x}-{number}", began.as_millis()).into()
+/// Runs this process has begun: several may begin in one millisecond.
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
+/// What no other run has: its beginning, its process, and how many runs that process began before.
+fn run_name(began: Timestamp) -> String {
+    let (pid, run) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    format!("{:x}-{pid:x}-{run:x}", began.as_millis())
 }
 
 fn lock_info(job: &str, since: Timestamp, attempt: &str, control: &Control) -> LockInfo {
@@ -316,5 +321,16 @@ async fn wait(
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_begin_in_one_millisecond_have_names_of_their_own() {
+        let began = Timestamp::from_millis(7);
+        assert_ne!(run_name(began), run_name(began));
     }
 }
