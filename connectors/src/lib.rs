@@ -7,6 +7,8 @@
 
 pub mod datagen;
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 pub mod null;
 pub mod print;

@@ -51,7 +51,10 @@ impl File {
 
     /// The word the path begins with: the member, or `src`, `tests`, `examples`.
     pub(crate) fn member(&self) -> &str {
-        self.path.split('/').next().unwrap_or_default()
+        match self.path.starts_with("connectors/kafka/") {
+            true => "connectors/kafka",
+            false => self.path.split('/').next().unwrap_or_default(),
+        }
     }
 
     /// A breach in line `line`, counted from 1.

@@ -1,0 +1,176 @@
+//! Batches of raw records: key, value, headers, timestamp and place as ranges over shared bytes.
+//!
+//! Filled by [`crate::fetch`], or by a sink for [`crate::send`]. A batch is cleared and filled
+//! again, so that a record costs no allocation. Invariant: every range lies within `bytes`.
+
+use std::ops::Range;
+
+/// A header's name and value; a value may be absent, and names may repeat.
+pub type Header<'a> = (&'a str, Option<&'a [u8]>);
+
+/// Records, in order. Those of one partition when fetched; to any partition when sent.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    headers: Vec<HeaderEntry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    place: Place,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: Range<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct HeaderEntry {
+    name: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
+/// Where a record stands, or is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of a fetched record.
+    pub offset: i64,
+    /// Milliseconds since 1970. `None`: the record has none; when sent, the time of sending.
+    pub timestamp: Option<i64>,
+    /// Where a record to be sent goes; `None`: by its key.
+    pub partition: Option<i32>,
+}
+
+/// One record of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    records: &'a Records,
+    entry: &'a Entry,
+}
+
+impl<'a> Record<'a> {
+    /// Where it stands, or is to go.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.entry.place
+    }
+
+    /// Its key; absent and empty are two things.
+    #[must_use]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.entry.key.clone().map(|range| &self.records.bytes[range])
+    }
+
+    /// Its value; absent (a tombstone) and empty are two things.
+    #[must_use]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.entry.value.clone().map(|range| &self.records.bytes[range])
+    }
+
+    /// Its headers, in order.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'a>> + use<'a> {
+        let records = self.records;
+        records.headers[self.entry.headers.clone()].iter().map(move |header| {
+            let name = std::str::from_utf8(&records.bytes[header.name.clone()]);
+            let value = header.value.clone().map(|range| &records.bytes[range]);
+            (name.expect("was text when it was added"), value)
+        })
+    }
+}
+
+impl Records {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Records::default()
+    }
+
+    /// Adds a record.
+    pub fn push<'h>(
+        &mut self,
+        place: Place,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl IntoIterator<Item = Header<'h>>,
+    ) {
+        let first = self.headers.len();
+        for (name, value) in headers {
+            let name = self.keep(name.as_bytes());
+            let value = value.map(|bytes| self.keep(bytes));
+            self.headers.push(HeaderEntry { name, value });
+        }
+        let headers = first..self.headers.len();
+        let key = key.map(|bytes| self.keep(bytes));
+        let value = value.map(|bytes| self.keep(bytes));
+        self.entries.push(Entry { place, key, value, headers });
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    /// The record `i`.
+    #[must_use]
+    pub fn get(&self, i: usize) -> Option<Record<'_>> {
+        self.entries.get(i).map(|entry| Record { records: self, entry })
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.entries.iter().map(|entry| Record { records: self, entry })
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The bytes of keys, values and headers.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Removes all records, keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.headers.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_empty_and_repeated_stay_what_they_are() {
+        let place = Place { offset: 7, timestamp: Some(0), partition: None };
+        let mut records = Records::new();
+        records.push(
+            place,
+            None,
+            Some(b""),
+            [("a", None), ("a", Some(&b"1"[..])), ("", Some(b""))],
+        );
+        records.push(Place { offset: 9, ..place }, Some(b""), None, []);
+        let first = records.get(0).expect("there");
+        assert_eq!((first.key(), first.value(), first.place()), (None, Some(&b""[..]), place));
+        let headers: Vec<_> = first.headers().collect();
+        assert_eq!(headers, [("a", None), ("a", Some(&b"1"[..])), ("", Some(&b""[..]))]);
+        let second = records.get(1).expect("there");
+        assert_eq!((second.key(), second.value()), (Some(&b""[..]), None));
+        assert_eq!(second.headers().len(), 0);
+        records.clear();
+        assert!(records.is_empty() && records.size_bytes() == 0);
+    }
+}
