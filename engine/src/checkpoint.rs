@@ -31,6 +31,16 @@ impl fmt::Display for CheckpointId {
     }
 }
 
+/// A checkpoint's full name: a number may be used again after the job was taken back behind it, an
+/// attempt's name never is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointName {
+    /// Its number.
+    pub checkpoint: CheckpointId,
+    /// The attempt that wrote it.
+    pub attempt: String,
+}
+
 /// Why a checkpoint is taken, and what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -21,7 +21,9 @@ use std::future::Future;
 
 use futures::future::BoxFuture;
 
-use crate::checkpoint::{CheckpointId, Prepared};
+use thiserror::Error;
+
+use crate::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use crate::context::TaskContext;
 use crate::data::Data;
 use crate::element::Batch;
@@ -58,21 +60,27 @@ pub enum Role {
     Follows,
 }
 
+/// Another run of the job has taken over its output: this run must end, and begin no further
+/// attempt, or the two would fence each other for ever.
+#[derive(Clone, Debug, Error)]
+#[error(
+    "RR0404: another run of this job has taken over its output ({0}): this one ends. If that was \
+     not meant, look for a second copy of the job, or for another job with its name"
+)]
+pub struct Superseded(pub String);
+
 /// Takes part in the commit, for all subtasks of its sinks. Called on a thread of its own.
 pub trait Participant: Send + 'static {
     /// Whether it decides or follows.
     fn role(&self) -> Role;
 
     /// Deciding only: fences every earlier attempt, then says which checkpoint was decided last;
-    /// `None` when there was none. `stored` are the complete checkpoints in the store, rising.
+    /// `None` when there was none; number 0 when nothing is committed yet.
     ///
     /// # Errors
-    /// When that cannot be known for certain.
-    fn decided(
-        &mut self,
-        stored: Vec<CheckpointId>,
-    ) -> BoxFuture<'_, Result<Option<CheckpointId>>> {
-        let _ = stored;
+    /// When that cannot be known for certain; [`Superseded`] when another run of the job has taken
+    /// over its output meanwhile.
+    fn decided(&mut self) -> BoxFuture<'_, Result<Option<CheckpointName>>> {
         Box::pin(async { Ok(None) })
     }
 
@@ -83,7 +91,7 @@ pub trait Participant: Send + 'static {
     /// Ends the attempt before any record is read.
     fn recover(
         &mut self,
-        checkpoint: Option<CheckpointId>,
+        checkpoint: Option<CheckpointName>,
         prepared: Vec<Prepared>,
     ) -> BoxFuture<'_, Result<()>>;
 
@@ -100,7 +108,8 @@ pub trait Participant: Send + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Makes `checkpoint` visible. Idempotent. A subtask may have prepared several parts: what it
+    /// Makes `checkpoint` visible. Idempotent. Who decides may take as long as it needs: nobody
+    /// else can tell whether it has happened. A subtask may have prepared several parts: what it
     /// prepared for checkpoints that failed since is committed with this one.
     ///
     /// # Errors

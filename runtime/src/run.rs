@@ -14,6 +14,7 @@ use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::compat::CompatError;
 use riverrun_engine::element::Origin;
 use riverrun_engine::graph::Graph;
+use riverrun_engine::sink::Superseded;
 use riverrun_engine::time::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -87,6 +88,9 @@ pub enum RunError {
     /// The job does not fit into its memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// Another run has taken over the output.
+    #[error(transparent)]
+    Superseded(#[from] Superseded),
     /// Another run holds the checkpoints.
     #[error(transparent)]
     Lock(#[from] LockError),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use riverrun::connectors::memory::{MemoryOutput, MemorySink, MemorySource};
-use riverrun::engine::checkpoint::{CheckpointId, Prepared};
+use riverrun::engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun::engine::context::TaskContext;
 use riverrun::engine::sink::{Participant, Role, Sink};
 use riverrun::prelude::*;
@@ -47,7 +47,7 @@ impl Participant for FailsOnceParticipant {
 
     fn recover(
         &mut self,
-        checkpoint: Option<CheckpointId>,
+        checkpoint: Option<CheckpointName>,
         prepared: Vec<Prepared>,
     ) -> BoxFuture<'_, Result<()>> {
         self.inner.recover(checkpoint, prepared)

@@ -6,9 +6,11 @@
 //! here blocks: it is called on threads of its own.
 //!
 //! - [`connection`]: where the cluster is and how to log in;
+//! - [`marker`]: the topic whose last record says what is committed;
 //! - [`records`]: a batch of raw records;
 //! - [`send`]: producers with transactions.
 
 pub mod connection;
+pub mod marker;
 pub mod records;
 pub mod send;

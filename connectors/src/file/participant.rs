@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 use riverrun_engine::Result;
-use riverrun_engine::checkpoint::{CheckpointId, Prepared};
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::from_bytes;
 use riverrun_engine::sink::{Participant, Role};
@@ -114,13 +114,13 @@ impl Participant for FileParticipant {
 
     fn recover(
         &mut self,
-        checkpoint: Option<CheckpointId>,
+        checkpoint: Option<CheckpointName>,
         prepared: Vec<Prepared>,
     ) -> BoxFuture<'_, Result<()>> {
         let (folder, prefix) = (self.folder.clone(), hidden_prefix(&self.ctx));
         Box::pin(self.ctx.blocking(move || {
             if let Some(checkpoint) = checkpoint {
-                show_all(checkpoint, &prepared)?;
+                show_all(checkpoint.checkpoint, &prepared)?;
             }
             remove_left_overs(&folder, &prefix)
         }))

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use riverrun_engine::Result;
-use riverrun_engine::checkpoint::{CheckpointId, Prepared};
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::{Data, from_bytes};
 use riverrun_engine::element::Batch;
@@ -187,10 +187,10 @@ impl<T: Data> Participant for MemoryParticipant<T> {
 
     fn recover(
         &mut self,
-        checkpoint: Option<CheckpointId>,
+        checkpoint: Option<CheckpointName>,
         prepared: Vec<Prepared>,
     ) -> BoxFuture<'_, Result<()>> {
-        let shown = checkpoint.map_or(Ok(()), |checkpoint| self.show(checkpoint, prepared));
+        let shown = checkpoint.map_or(Ok(()), |name| self.show(name.checkpoint, prepared));
         Box::pin(async { shown })
     }
 

@@ -8,7 +8,7 @@
 
 use anyhow::{Context as _, ensure};
 use riverrun_engine::Result;
-use riverrun_engine::checkpoint::{CheckpointId, Prepared};
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::{Data, to_bytes};
 use riverrun_engine::element::Batch;
@@ -72,7 +72,11 @@ impl<T: Data, S: Sink<T>> Attempt<T, S> {
 
     async fn recover(&mut self, at: Option<CheckpointId>, parts: &PreparedParts) -> Result<()> {
         match &mut self.participant {
-            Some(participant) => participant.recover(at, parts.clone()).await,
+            Some(participant) => {
+                let attempt = String::new();
+                let at = at.map(|checkpoint| CheckpointName { checkpoint, attempt });
+                participant.recover(at, parts.clone()).await
+            }
             None => Ok(()),
         }
     }

@@ -6,10 +6,11 @@
 //! 4. segment and manifest are stored: the checkpoint is complete;
 //! 5. participants commit; what is no longer needed goes.
 //!
-//! Invariants: one checkpoint is in flight at a time. What sinks prepared for a checkpoint that
-//! failed is committed with the next one that completes, and the changes it cut are written with
-//! that: its records are part of it. A storage
-//! error before the manifest fails the checkpoint, not the job; everything else ends the attempt.
+//! Invariants: one checkpoint is in flight at a time. Where the store decides, what sinks prepared
+//! for a checkpoint that failed is committed with the next one that completes, and the changes it
+//! cut are written with that: its records are part of it; a storage error before the manifest fails
+//! the checkpoint, not the job. Where a participant decides, no checkpoint can be left out: what the
+//! storage refuses is tried again, then the attempt ends. Everything else ends the attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, Prepare
 use riverrun_engine::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
-use super::participants::Participants;
-use super::write::Writer;
+use super::participants::{Participants, PreparedBy};
+use super::write::{Writer, Written};
 use crate::checkpoint::{CheckpointStore, Decision, Pending};
 use crate::config::CheckpointConfig;
 use crate::control::{Command, CommandKind};
@@ -196,15 +197,7 @@ impl Coordinator {
                     return None;
                 };
                 match flight.pending.ack(checkpoint, subtask, *part) {
-                    Ok(Decision::Complete(parts)) => {
-                        let timeout = self.config.timeout;
-                        let completed = self.complete(parts, state);
-                        tokio::time::timeout(timeout, completed).await.unwrap_or_else(|_| {
-                            let reason = "storage or a sink did not answer in time; whether the \
-                                          checkpoint is complete shows at the restart";
-                            Some(AttemptEnd::Broken(reason.to_owned()))
-                        })
-                    }
+                    Ok(Decision::Complete(parts)) => self.complete(parts, state).await,
                     Ok(_) => None,
                     Err(error) => Some(AttemptEnd::Broken(error.to_string())),
                 }
@@ -216,6 +209,9 @@ impl Coordinator {
         let flight = state.in_flight.as_mut()?;
         match flight.pending.tick(self.clock.now()) {
             Decision::Failed(reason, parts) => {
+                if self.participants.decides() {
+                    return Some(not_left_out(flight.pending.barrier().checkpoint, &reason));
+                }
                 self.writer.failed(flight.pending.barrier(), parts);
                 self.checkpoint_failed(reason, state)
             }
@@ -229,25 +225,31 @@ impl Coordinator {
         state: &mut State,
     ) -> Option<AttemptEnd> {
         let flight = state.in_flight.as_ref()?;
-        let (barrier, kind) = (flight.pending.barrier(), flight.kind);
+        let (barrier, kind, began) = (flight.pending.barrier(), flight.kind, flight.began);
+        let id = barrier.checkpoint;
+        let broken = |error: anyhow::Error| Some(AttemptEnd::Broken(format!("{error:#}")));
         let sorted = match self.participants.sort(state.prepared.clone()) {
             Ok(sorted) => sorted,
-            Err(error) => return Some(AttemptEnd::Broken(format!("{error:#}"))),
+            Err(error) => return broken(error),
         };
-        if let Err(error) = self.participants.prepared(barrier.checkpoint, &sorted).await {
-            return Some(AttemptEnd::Broken(format!("{error:#}")));
-        }
-        let written = self.writer.write(barrier, self.clock.now(), parts, sorted.clone()).await;
-        let (manifest, written) = match written {
+        let decides = self.participants.decides();
+        let written = self.store_in_time(barrier, parts, &sorted, decides.then_some(began)).await;
+        let written = match written {
             Ok(written) => written,
-            Err(error) if error.in_doubt() => return Some(AttemptEnd::Broken(error.to_string())),
-            Err(error) => return self.checkpoint_failed(error.to_string(), state),
+            Err(Unstored::Broken(reason)) => return Some(AttemptEnd::Broken(reason)),
+            Err(Unstored::Refused(reason)) if decides => return Some(not_left_out(id, &reason)),
+            Err(Unstored::Refused(reason)) => return self.checkpoint_failed(reason, state),
         };
-        if let Err(error) = self.participants.commit(barrier.checkpoint, &sorted).await {
-            return Some(AttemptEnd::Broken(format!("{error:#}")));
+        if let Err(error) = self.participants.decide(id, &sorted).await {
+            return broken(error);
+        }
+        let followed = self.participants.follow(id, &sorted);
+        match tokio::time::timeout(self.config.timeout, followed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return broken(error),
+            Err(_) => return Some(AttemptEnd::Broken(LATE.to_owned())),
         }
         state.prepared.clear();
-        let id = manifest.checkpoint;
         let flight = state.in_flight.take()?;
         state.last_over = doors::monotonic();
         let duration = (state.last_over - flight.began).as_millis();
@@ -269,6 +271,31 @@ impl Coordinator {
         }
     }
 
+    /// Tells the participants that all have prepared, and stores the checkpoint. `began`: when it
+    /// did, if it must not be left out.
+    async fn store_in_time(
+        &mut self,
+        barrier: Barrier,
+        parts: BTreeMap<Subtask, Part>,
+        sorted: &PreparedBy,
+        began: Option<Duration>,
+    ) -> Result<Written, Unstored> {
+        let timeout = self.config.timeout;
+        let until = began.map(|began| began + timeout);
+        let stored = async {
+            let prepared = self.participants.prepared(barrier.checkpoint, sorted).await;
+            prepared.map_err(|error| Unstored::Broken(format!("{error:#}")))?;
+            let now = self.clock.now();
+            match self.writer.write(barrier, now, parts, sorted.clone(), until).await {
+                Ok((_, written)) => Ok(written),
+                Err(error) if error.in_doubt() => Err(Unstored::Broken(error.to_string())),
+                Err(error) => Err(Unstored::Refused(error.to_string())),
+            }
+        };
+        let late = |_| Err(Unstored::Broken(LATE.to_owned()));
+        tokio::time::timeout(timeout, stored).await.unwrap_or_else(late)
+    }
+
     fn checkpoint_failed(&mut self, reason: String, state: &mut State) -> Option<AttemptEnd> {
         let flight = state.in_flight.take()?;
         let checkpoint = flight.pending.barrier().checkpoint;
@@ -288,6 +315,24 @@ impl Coordinator {
         let last = flight.kind.is_last();
         last.then(|| AttemptEnd::Broken(format!("the last checkpoint failed: {reason}")))
     }
+}
+
+/// Why a checkpoint is not stored.
+enum Unstored {
+    /// The storage did not take it, and the job may go on.
+    Refused(String),
+    /// The attempt cannot go on.
+    Broken(String),
+}
+
+const LATE: &str = "storage or a sink did not answer in time; whether the checkpoint is complete \
+                    shows at the restart";
+
+fn not_left_out(checkpoint: CheckpointId, reason: &str) -> AttemptEnd {
+    AttemptEnd::Broken(format!(
+        "checkpoint {checkpoint} failed and cannot be left out, since its output lies in a \
+         transaction of its own: {reason}"
+    ))
 }
 
 fn on_command(command: Command, state: &mut State, status: &JobStatus) {

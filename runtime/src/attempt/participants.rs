@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::checkpoint::{CheckpointId, Prepared};
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::graph::{Graph, Node, NodeKind, Uid};
 use riverrun_engine::operator::Result;
@@ -51,12 +51,9 @@ impl Participants {
     ///
     /// # Errors
     /// When it cannot be known.
-    pub async fn decided(
-        &mut self,
-        stored: Vec<CheckpointId>,
-    ) -> Result<Option<Option<CheckpointId>>> {
+    pub async fn decided(&mut self) -> Result<Option<Option<CheckpointName>>> {
         match self.deciding() {
-            Some(participant) => participant.decided(stored).await.map(Some),
+            Some(participant) => participant.decided().await.map(Some),
             None => Ok(None),
         }
     }
@@ -67,7 +64,7 @@ impl Participants {
     /// A participant that cannot.
     pub async fn recover(
         &mut self,
-        checkpoint: Option<CheckpointId>,
+        checkpoint: Option<&CheckpointName>,
         prepared: &PreparedBy,
     ) -> Result<()> {
         for (name, own) in prepared.iter().filter(|(_, own)| !own.is_empty()) {
@@ -82,7 +79,7 @@ impl Participants {
         }
         for (name, participant) in &mut self.by_name {
             let own = prepared.get(name).cloned().unwrap_or_default();
-            let recovered = participant.recover(checkpoint, own).await;
+            let recovered = participant.recover(checkpoint.cloned(), own).await;
             recovered.map_err(|e| e.context(format!("'{name}' cannot go on")))?;
         }
         Ok(())
@@ -117,18 +114,34 @@ impl Participants {
         Ok(())
     }
 
-    /// Commits `checkpoint`: who decides first, who follows after.
+    /// Whether a participant decides, not the checkpoint store. Then no checkpoint can be left out:
+    /// its output lies in a transaction that only its own marker can end.
+    pub fn decides(&mut self) -> bool {
+        self.deciding().is_some()
+    }
+
+    /// Commits `checkpoint` where it is decided.
+    ///
+    /// # Errors
+    /// When it cannot; the recovery will find out what became of it.
+    pub async fn decide(&mut self, checkpoint: CheckpointId, all: &PreparedBy) -> Result<()> {
+        self.commit(Role::Decides, checkpoint, all).await
+    }
+
+    /// Commits `checkpoint` where the decision is followed.
     ///
     /// # Errors
     /// A participant that cannot.
-    pub async fn commit(&mut self, checkpoint: CheckpointId, all: &PreparedBy) -> Result<()> {
-        for role in [Role::Decides, Role::Follows] {
-            let of_role = self.by_name.iter_mut().filter(|(_, p)| p.role() == role);
-            for (name, participant) in of_role {
-                let own = all.get(name).cloned().unwrap_or_default();
-                let done = participant.commit(checkpoint, own).await;
-                done.map_err(|e| e.context(format!("'{name}' cannot commit")))?;
-            }
+    pub async fn follow(&mut self, checkpoint: CheckpointId, all: &PreparedBy) -> Result<()> {
+        self.commit(Role::Follows, checkpoint, all).await
+    }
+
+    async fn commit(&mut self, role: Role, at: CheckpointId, all: &PreparedBy) -> Result<()> {
+        let of_role = self.by_name.iter_mut().filter(|(_, p)| p.role() == role);
+        for (name, participant) in of_role {
+            let own = all.get(name).cloned().unwrap_or_default();
+            let done = participant.commit(at, own).await;
+            done.map_err(|e| e.context(format!("'{name}' cannot commit")))?;
         }
         Ok(())
     }

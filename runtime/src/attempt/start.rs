@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riverrun_engine::checkpoint::CheckpointId;
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::element::Origin;
 use riverrun_engine::graph::{Graph, Node, NodeKind, Uid};
+use riverrun_engine::sink::Superseded;
 use tokio::sync::{mpsc, watch};
 
 use super::coordinator::{AttemptEnd, Coordinator};
@@ -74,7 +75,7 @@ enum Built {
 struct Beginning {
     restore: Restore,
     prepared: PreparedBy,
-    checkpoint: Option<CheckpointId>,
+    checkpoint: Option<CheckpointName>,
     /// Whether the checkpoint is of the job's own store.
     own: bool,
     next: CheckpointId,
@@ -84,7 +85,7 @@ struct Beginning {
 enum Settled {
     Begins(Box<Beginning>),
     /// The job had ended; what it had prepared may still have to be committed.
-    Finished(CheckpointId, PreparedBy),
+    Finished(CheckpointName, PreparedBy),
     /// To be tried again by the next attempt.
     Broken(anyhow::Error),
 }
@@ -130,8 +131,8 @@ impl Attempt<'_> {
             Settled::Broken(error) => return broken(error),
             Settled::Finished(checkpoint, prepared) => {
                 // The run before may have died between its last checkpoint and the commit of it.
-                return match participants.recover(Some(checkpoint), &prepared).await {
-                    Ok(()) => Ok(Started::Finished(checkpoint)),
+                return match participants.recover(Some(&checkpoint), &prepared).await {
+                    Ok(()) => Ok(Started::Finished(checkpoint.checkpoint)),
                     Err(error) => broken(error),
                 };
             }
@@ -140,13 +141,14 @@ impl Attempt<'_> {
         if let Err(error) = self.store.still_held(next) {
             return broken(error.into());
         }
-        let recovered = participants.recover(checkpoint.filter(|_| own), &prepared).await;
+        let recovered = participants.recover(checkpoint.as_ref().filter(|_| own), &prepared).await;
         if let Err(error) = recovered {
             return broken(error);
         }
         if let Err(error) = self.store.remove_orphans(&self.name).await {
             tracing::warn!(%error, "left-overs of earlier attempts remain");
         }
+        let checkpoint = checkpoint.map(|name| name.checkpoint);
         self.status.begin_attempt(self.number, checkpoint);
         let (job, attempt) = (&*self.job, self.number);
         match checkpoint {
@@ -166,14 +168,12 @@ impl Attempt<'_> {
         options: &RunOptions,
         participants: &mut Participants,
     ) -> Result<Settled, RunError> {
-        let stored = match self.store.list().await {
-            Ok(stored) => stored,
-            Err(error) if error.may_pass() => return Ok(Settled::Broken(error.into())),
-            Err(error) => return Err(error.into()),
-        };
-        let decided = match participants.decided(stored).await {
+        let decided = match participants.decided().await {
             Ok(decided) => decided,
-            Err(error) => return Ok(Settled::Broken(error)),
+            Err(error) => match error.downcast::<Superseded>() {
+                Ok(superseded) => return Err(superseded.into()),
+                Err(error) => return Ok(Settled::Broken(error)),
+            },
         };
         let begin = match begin(&self.store, &self.job, options, decided).await {
             Err(error) if error.may_pass() => return Ok(Settled::Broken(error.into())),
@@ -182,7 +182,7 @@ impl Attempt<'_> {
         let state = match begin.start {
             Start::Finished(state) => {
                 let manifest = state.manifest;
-                return Ok(Settled::Finished(manifest.checkpoint, manifest.prepared));
+                return Ok(Settled::Finished(manifest.name(), manifest.prepared));
             }
             Start::Beginning => None,
             Start::Restored(state) => Some(state),
@@ -190,7 +190,7 @@ impl Attempt<'_> {
         let (checkpoint, own) = match &state {
             Some(state) => {
                 state.manifest.check_key_groups(self.config.key_groups)?;
-                (Some(state.manifest.checkpoint), state.own)
+                (Some(state.manifest.name()), state.own)
             }
             None => (None, true),
         };

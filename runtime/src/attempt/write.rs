@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, SnapshotMode};
 use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot};
@@ -20,6 +21,7 @@ use crate::checkpoint::manifest::FORMAT_VERSION;
 use crate::checkpoint::{
     Chain, CheckpointStore, Manifest, OperatorEntry, SegmentEntry, StoreError,
 };
+use crate::doors;
 use crate::status::StorageStatus;
 use crate::task::report::{Part, Subtask};
 
@@ -40,6 +42,10 @@ pub struct Writer {
     delta_bytes: u64,
     next: Next,
 }
+
+/// Between two tries to store a checkpoint that must not be left out.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What the next checkpoint must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +147,8 @@ impl Writer {
         }
     }
 
-    /// Writes the segment, then the manifest; when this returns, the checkpoint is complete.
+    /// Writes the segment, then the manifest; when this returns, the checkpoint is complete. What
+    /// the storage refuses is tried again until the moment `until` ([`doors::monotonic`]).
     ///
     /// # Errors
     /// The storage's; then the checkpoint has failed, and what it cut is carried.
@@ -151,6 +158,7 @@ impl Writer {
         created: Timestamp,
         parts: BTreeMap<Subtask, Part>,
         prepared: PreparedBy,
+        until: Option<Duration>,
     ) -> Result<(Manifest, Written), StoreError> {
         if barrier.mode == SnapshotMode::Delta && self.next == Next::Full {
             let checkpoint = barrier.checkpoint;
@@ -158,7 +166,8 @@ impl Writer {
             return Err(StoreError::Unwritable { checkpoint, reason: reason.to_owned() });
         }
         let (operators, sources) = self.collect(parts);
-        let written = self.store_all(barrier, created, (operators, sources), prepared).await;
+        let rest = (operators, sources, prepared);
+        let written = self.store_all(barrier, created, rest, until).await;
         if written.is_err() && barrier.mode == SnapshotMode::Delta {
             self.bound();
         }
@@ -169,11 +178,15 @@ impl Writer {
         &mut self,
         barrier: Barrier,
         created: Timestamp,
-        (operators, sources): (BTreeMap<Uid, OperatorEntry>, BTreeMap<Uid, Vec<SplitSnapshot>>),
-        prepared: PreparedBy,
+        (operators, sources, prepared): (
+            BTreeMap<Uid, OperatorEntry>,
+            BTreeMap<Uid, Vec<SplitSnapshot>>,
+            PreparedBy,
+        ),
+        until: Option<Duration>,
     ) -> Result<(Manifest, Written), StoreError> {
         let (id, mode) = (barrier.checkpoint, barrier.mode);
-        let segment = self.segment(id, mode).await?;
+        let segment = insist(until, || self.segment(id, mode)).await?;
         let mut chain = self.chain.clone();
         if self.outcome.is_none() {
             self.outcome = self.merger.take();
@@ -202,7 +215,7 @@ impl Writer {
             runs: chain.runs().to_vec(),
             segments: chain.segments().cloned().collect(),
         };
-        self.store.write_manifest(&manifest).await?;
+        insist(until, || self.store.write_manifest(&manifest)).await?;
         if let Some(outcome) = self.outcome.take() {
             outcome.release();
         }
@@ -279,6 +292,27 @@ impl Writer {
             merge_bytes: bytes,
             merges: done,
             merges_failed: failed,
+        }
+    }
+}
+
+/// Writes until the storage takes it, it is in doubt whether it has, or the moment `until` is over.
+async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+    until: Option<Duration>,
+    mut write: impl FnMut() -> F,
+) -> Result<T, StoreError> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match write().await {
+            Err(error)
+                if !error.in_doubt()
+                    && until.is_some_and(|until| doors::monotonic() + pause < until) =>
+            {
+                tracing::warn!(%error, "the checkpoint is not stored yet, trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            written => return written,
         }
     }
 }

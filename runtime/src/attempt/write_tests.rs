@@ -50,7 +50,7 @@ async fn write(
     barrier: Barrier,
     parts: BTreeMap<Subtask, Part>,
 ) -> Result<Manifest, StoreError> {
-    let written = writer.write(barrier, Timestamp::MIN, parts, PreparedBy::new()).await;
+    let written = writer.write(barrier, Timestamp::MIN, parts, PreparedBy::new(), None).await;
     written.map(|(manifest, _)| manifest)
 }
 
@@ -156,7 +156,8 @@ fn a_thousand_checkpoints_of_a_sum_take_little_room_and_few_files() {
                 (subtask(index), all)
             });
             let parts = parts.collect();
-            let written = writer.write(barrier, Timestamp::MIN, parts, PreparedBy::new()).await;
+            let written =
+                writer.write(barrier, Timestamp::MIN, parts, PreparedBy::new(), None).await;
             storage = written.expect("writes").1.storage;
             store.retain(3, CheckpointId(id), "a").await.expect("retains");
             // Merges run beside: give them time, or a thousand checkpoints are over before one.

@@ -101,6 +101,20 @@ pub enum RestoreError {
         /// What is committed (0: nothing).
         committed: CheckpointId,
     },
+    /// The number is right, the checkpoint is not.
+    #[error(
+        "RR0237: checkpoint {checkpoint} in the store was written by attempt {stored}, but what is \
+         committed is checkpoint {checkpoint} of attempt {committed}: is `checkpoint.path` the one \
+         of the last run? Nothing was started"
+    )]
+    OtherAttempt {
+        /// The number.
+        checkpoint: CheckpointId,
+        /// Whose the store has.
+        stored: String,
+        /// Whose is committed.
+        committed: String,
+    },
     /// The chosen checkpoint cannot be read.
     #[error(
         "RR0236: checkpoint {checkpoint} cannot be restored, nothing was started: {source}. Bring \

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use riverrun_engine::checkpoint::CheckpointId;
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 
 use super::compaction::Order;
 use super::restore::begin;
@@ -53,7 +53,8 @@ async fn check(what: &str, file: &str, folder: &Path) {
     let path = folder.to_str().expect("text");
     let store = CheckpointStore::open(path).expect("opens");
     let manifest_gone = what == "missing" && file.starts_with("checkpoints");
-    let begun = begin(&store, "cards", &RunOptions::default(), Some(Some(NEWEST))).await;
+    let committed = CheckpointName { checkpoint: NEWEST, attempt: "a".to_owned() };
+    let begun = begin(&store, "cards", &RunOptions::default(), Some(Some(committed))).await;
     let error = begun.expect_err(&format!("{file} {what}"));
     if manifest_gone {
         assert!(matches!(error, RestoreError::DecidedAbsent { .. }), "{error}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use riverrun_engine::checkpoint::{
-    CheckpointId, CheckpointKind, Prepared, SnapshotMode, SplitSnapshot,
+    CheckpointId, CheckpointKind, CheckpointName, Prepared, SnapshotMode, SplitSnapshot,
 };
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
@@ -138,6 +138,12 @@ impl RunEntry {
 }
 
 impl Manifest {
+    /// Its full name.
+    #[must_use]
+    pub fn name(&self) -> CheckpointName {
+        CheckpointName { checkpoint: self.checkpoint, attempt: self.attempt.clone() }
+    }
+
     /// Whether it is a checkpoint of `job`.
     ///
     /// # Errors

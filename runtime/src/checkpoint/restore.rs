@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind};
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, CheckpointName};
 use riverrun_engine::compat::RestorePlan;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
@@ -56,9 +56,11 @@ pub async fn begin(
     store: &CheckpointStore,
     job: &str,
     options: &RunOptions,
-    decided: Decided,
+    committed: Option<Option<CheckpointName>>,
 ) -> Result<Begin, RestoreError> {
     let stored = store.list().await?;
+    let number = |name: &CheckpointName| name.checkpoint;
+    let decided: Decided = committed.as_ref().map(|name| name.as_ref().map(number));
     let choice = choose(&options.from, options.accept_duplicates, &stored, decided)?;
     let highest = stored.last().copied().max(decided.flatten()).unwrap_or(NOTHING_YET);
     let start = match choice {
@@ -66,6 +68,7 @@ pub async fn begin(
         Choice::Own(id) => {
             let state = RestoredState::load(store, id, job, true).await;
             let state = state.map_err(|source| unreadable(id, &stored, source))?;
+            same_attempt(&state.manifest, committed.flatten())?;
             let ended = state.manifest.kind == CheckpointKind::End;
             if ended && options.from == From::Newest {
                 Start::Finished(Box::new(state))
@@ -84,6 +87,25 @@ pub async fn begin(
         Start::Beginning | Start::Finished(_) => NOTHING_YET,
     };
     Ok(Begin { start, next: highest.max(restored).next() })
+}
+
+/// A number may have been used twice, after the store or the job was taken back: what is committed
+/// is one attempt's.
+fn same_attempt(
+    manifest: &Manifest,
+    committed: Option<CheckpointName>,
+) -> Result<(), RestoreError> {
+    let (checkpoint, attempt) = (manifest.checkpoint, &manifest.attempt);
+    match committed {
+        Some(name) if name.checkpoint == checkpoint && name.attempt != *attempt => {
+            Err(RestoreError::OtherAttempt {
+                checkpoint,
+                stored: attempt.clone(),
+                committed: name.attempt,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unreadable(id: CheckpointId, stored: &[CheckpointId], source: StoreError) -> RestoreError {

@@ -85,7 +85,13 @@ fn a_run_begins_where_the_store_says_and_counts_on() {
         let first = take(&store, 1, "a", None).await.expect("writes");
         take(&store, 2, "a", Some(&first)).await.expect("writes");
 
-        let begun = begin(&store, "cards", &options, at(1)).await.expect("whole");
+        let one_of = |attempt: &str| {
+            let (checkpoint, attempt) = (CheckpointId(1), attempt.to_owned());
+            Some(Some(CheckpointName { checkpoint, attempt }))
+        };
+        let other = begin(&store, "cards", &options, one_of("b")).await.expect_err("another's 1");
+        assert!(other.to_string().starts_with("RR0237"), "{other}");
+        let begun = begin(&store, "cards", &options, one_of("a")).await.expect("whole");
         let Start::Restored(state) = begun.start else { panic!("there is one") };
         assert_eq!(state.manifest, first);
         assert_eq!(begun.next, CheckpointId(3), "2 is taken, though void");

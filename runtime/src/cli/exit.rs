@@ -18,7 +18,7 @@ pub enum Exit {
     Graph,
     /// The checkpoint cannot be restored or read.
     Checkpoint,
-    /// Another run holds the checkpoints.
+    /// Another run holds the checkpoints, or the output.
     Held,
     /// Ended at once by a second signal.
     Aborted,
@@ -32,7 +32,7 @@ Exit codes:
   2    usage, configuration or settings are wrong
   3    the job's graph is wrong (`check` shows everything)
   4    the checkpoint cannot be restored or read
-  5    another run holds the checkpoints
+  5    another run holds the checkpoints, or has taken over the output
   130  ended at once by a second signal, without a last checkpoint";
 
 impl Exit {
@@ -60,6 +60,7 @@ impl Exit {
             RunError::Compat(_) | RunError::Restore(_) => Exit::Checkpoint,
             RunError::Store(error) => Exit::of_store(error),
             RunError::Lock(error) => Exit::of_lock(error),
+            RunError::Superseded(_) => Exit::Held,
         }
     }
 

@@ -1,1 +1,0 @@
-//! Producers with transactions.

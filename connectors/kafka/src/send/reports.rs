@@ -1,0 +1,62 @@
+//! What a producer's own thread hears: failed deliveries and trouble with the connection.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+
+use super::error::{self, SendError};
+
+/// Of one producer.
+#[derive(Default)]
+pub(super) struct Reports {
+    failed: AtomicBool,
+    /// The first.
+    failure: Mutex<Option<SendError>>,
+    trouble: AtomicBool,
+}
+
+impl Reports {
+    /// The first failed delivery.
+    pub(super) fn failed(&self) -> Option<SendError> {
+        if !self.failed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn take_trouble(&self) -> bool {
+        self.trouble.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(Code::Fatal) {
+            self.trouble.store(true, Ordering::Release);
+        }
+        tracing::warn!(%error, reason, "Kafka producer");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let failure = error::delivery(message.topic(), message.partition(), error);
+            let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            // A purge follows from what failed before it.
+            let purged =
+                matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight));
+            if first.is_none() || (!purged && matches!(failure, SendError::Fenced(_))) {
+                *first = Some(failure);
+            }
+            drop(first);
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
