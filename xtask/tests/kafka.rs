@@ -4,9 +4,13 @@
 //!
 //! `cargo test -p xtask --test kafka`
 
-use std::io::{Read as _, Write as _};
+#![allow(clippy::disallowed_methods, reason = "a test waits as it likes")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use xtask::kafka::{Broker, BrokerOptions, ConsumedRecord, Until};
 
@@ -81,6 +85,60 @@ fn a_broker_keeps_its_records_through_its_death() {
     assert!(log.is_file());
     drop(broker);
     assert!(!log.exists(), "its folder is removed");
+}
+
+/// In Kafka's log a transaction ends with a record that no consumer shows.
+#[test]
+fn the_end_lies_behind_the_last_commit() {
+    let broker = Broker::start(&BrokerOptions::default()).expect("a broker");
+    broker.create_topic("sums", 2, &[]).expect("a topic");
+    let address = broker.address().to_string();
+    let mut tool = broker.tool("org.apache.kafka.tools.ProducerPerformance");
+    tool.args(["--topic", "sums", "--num-records", "300", "--record-size", "10"]);
+    tool.args(["--throughput", "-1", "--transactional-id", "t", "--transaction-duration-ms", "1"]);
+    tool.args(["--producer-props", &format!("bootstrap.servers={address}")]);
+    let ran = tool.output().expect("Java runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let records = broker.consume_committed("sums", Until::End, LIMIT).expect("records are read");
+    assert_eq!(records.len(), 300);
+    for partition in 0..2 {
+        let offsets = records.iter().filter(|r| r.partition == partition).map(|r| r.offset);
+        assert!(offsets.is_sorted(), "partition {partition}");
+    }
+    let few = broker.consume_committed("sums", Until::Count(301), Duration::from_secs(5));
+    let few = format!("{:#}", few.expect_err("there are 300"));
+    assert!(few.contains("more than 300 of the topic's records"), "{few}");
+}
+
+/// The test below runs itself in a process of its own, which finds this set.
+const VICTIM: &str = "RIVERRUN_BROKER_VICTIM";
+
+#[test]
+fn a_broker_dies_with_its_process() {
+    if std::env::var_os(VICTIM).is_some() {
+        let broker = Broker::start(&BrokerOptions::default()).expect("a broker");
+        println!("\n{VICTIM} {} {}", broker.address(), broker.log().display());
+        std::thread::sleep(LIMIT);
+        return;
+    }
+    let itself = std::env::current_exe().expect("this test's program");
+    let mut victim = Command::new(itself)
+        .args(["--exact", "a_broker_dies_with_its_process", "--nocapture"])
+        .env(VICTIM, "yes")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test runs again");
+    let output = BufReader::new(victim.stdout.take().expect("its output"));
+    let said = output.lines().map_while(Result::ok).find(|line| line.starts_with(VICTIM));
+    victim.kill().expect("it is killed");
+    victim.wait().expect("it is dead");
+    let said = said.expect("its broker is ready");
+    let [_, address, log] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_ok() || Path::new(log).exists() {
+        assert!(begun.elapsed() < LIMIT, "{address} or {log} outlives its process");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Whether the broker answers within two seconds which versions it speaks.

@@ -181,6 +181,13 @@ impl Broker {
         produce::records(&self.node, topic, records)
     }
 
+    /// One of Kafka's own Java tools by its class, such as `org.apache.kafka.tools.GetOffsetShell`,
+    /// not started. It wants `--bootstrap-server` with the address.
+    #[must_use]
+    pub fn tool(&self, class: &str) -> Command {
+        self.node.kafka().tool(self.node.folder(), class)
+    }
+
     fn wire(&self) -> Result<Wire> {
         Wire::connect(self.address())
     }

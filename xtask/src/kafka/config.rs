@@ -69,7 +69,8 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
-/// The text of a logging configuration: from `level` on, to standard output or error.
+/// The text of a logging configuration: from `level` on, to standard output or error. It logs until
+/// the JVM is gone: the console producer sends its last records while the JVM ends.
 pub(crate) fn logging(library: Logging, level: &str, target: &str) -> String {
     match library {
         Logging::Reload4j => format!(
@@ -82,7 +83,7 @@ pub(crate) fn logging(library: Logging, level: &str, target: &str) -> String {
         Logging::Log4j => {
             let stream = target.to_uppercase();
             format!(
-                "status=error\nappender.out.type=Console\nappender.out.name=out\n\
+                "status=error\nshutdownHook=disable\nappender.out.type=Console\nappender.out.name=out\n\
                  appender.out.target=SYSTEM_{stream}\nappender.out.layout.type=PatternLayout\n\
                  appender.out.layout.pattern=[%d{{ISO8601}}] %p %m (%c)%n\n\
                  rootLogger.level={level}\nrootLogger.appenderRef.out.ref=out\n"

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use super::config;
 use super::install::Kafka;
 
 /// The console consumer's class.
@@ -64,20 +65,22 @@ pub(crate) fn pass_through(
     let spawned = tool.stderr(Stdio::piped()).spawn();
     let mut tool = spawned.context("Java cannot be started")?;
     let errors = tool.stderr.take().context("the consumer has no standard error")?;
-    let (mut total, mut late) = (None, false);
+    let (mut total, mut failed, mut late) = (None, false, false);
     for line in BufReader::new(errors).lines() {
         let line = line.context("the consumer's words cannot be read")?;
         total = total.or_else(|| {
             line.strip_prefix("Processed a total of ")?.split(' ').next()?.parse::<u64>().ok()
         });
         // Ended by its own timeout, as it was told to, the tool speaks of an error.
-        late |= line.contains("TimeoutException");
-        if !line.contains("TimeoutException") || shown.timeout.is_none() {
+        let timeout = shown.timeout.is_some() && line.contains("TimeoutException");
+        let closing = shown.timeout.is_some() && line.contains("terminating consumer process");
+        failed |= config::is_error(&line);
+        late |= timeout;
+        if !timeout && !closing {
             eprintln!("{line}");
         }
     }
     let status = tool.wait().context("the consumer is lost")?;
     let enough = shown.max.is_none_or(|max| total.is_some_and(|total| total >= max));
-    let ended_well = status.success() || (late && shown.timeout.is_some());
-    Ok(ended_well && enough)
+    Ok(status.success() && (late || !failed) && enough)
 }
