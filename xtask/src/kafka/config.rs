@@ -83,8 +83,9 @@ pub(crate) fn logging(library: Logging, level: &str, target: &str) -> String {
         Logging::Log4j => {
             let stream = target.to_uppercase();
             format!(
-                "status=error\nshutdownHook=disable\nappender.out.type=Console\nappender.out.name=out\n\
-                 appender.out.target=SYSTEM_{stream}\nappender.out.layout.type=PatternLayout\n\
+                "status=error\nshutdownHook=disable\nappender.out.type=Console\n\
+                 appender.out.name=out\nappender.out.target=SYSTEM_{stream}\n\
+                 appender.out.layout.type=PatternLayout\n\
                  appender.out.layout.pattern=[%d{{ISO8601}}] %p %m (%c)%n\n\
                  rootLogger.level={level}\nrootLogger.appenderRef.out.ref=out\n"
             )

@@ -142,7 +142,7 @@ fn fetch(whole: &Path, version: &Version) -> Result<()> {
 }
 
 /// Removes a folder that may not be there.
-fn remove(folder: &Path) -> Result<()> {
+pub(crate) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", folder.display()))

@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::config::{self, Ports};
 use super::install::Kafka;
+use super::jars;
 use super::ports;
 use super::process::{self, Deadline};
 use super::wire::Wire;
@@ -112,7 +113,7 @@ impl Node {
                 continue;
             }
             self.ports = given;
-            return Err(error.context(format!("Kafka's log ends with:\n{tail}")));
+            return Err(anyhow!("{error:#}. Kafka's log ends with:\n{tail}"));
         }
         bail!("every port that was free was taken a moment later, {STARTS} times");
     }
@@ -133,8 +134,12 @@ impl Node {
         let properties = self.properties();
         std::fs::write(&properties, text)
             .with_context(|| format!("cannot write {}", properties.display()))?;
-        if !data.join("meta.properties").is_file() {
+        // Data that were not formatted to the end have never been used.
+        let formatted = self.folder.join("formatted");
+        if !formatted.is_file() {
+            jars::remove(&data)?;
             self.format(&properties)?;
+            std::fs::write(&formatted, "").context("cannot note that the data are formatted")?;
         }
         let log = self.open_log()?;
         let errors = log.try_clone().context("cannot open the broker's log twice")?;

@@ -1,4 +1,5 @@
-//! `cargo xtask kafka consume`: records for a developer's eyes, as the console consumer prints them.
+//! `cargo xtask kafka consume`: records for a developer's eyes, as the console consumer prints
+//! them.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The broker that lives on after `cargo xtask kafka start`: the file that names it, and whether the
-//! process it names is still that broker.
+//! The broker that lives on after `cargo xtask kafka start`: the file that names it, and whether
+//! the process it names is still that broker.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,6 +113,9 @@ fn arguments(pid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::Stdio;
+
     use super::*;
 
     fn started(pid: u32) -> Started {
@@ -142,16 +145,19 @@ mod tests {
     #[test]
     fn only_the_broker_of_the_folder_runs_there() {
         let folder = tempfile::tempdir().unwrap();
-        // This process lives, but it is no broker; and a broker of another folder is not this one's.
+        // This process lives, but it is no broker; a broker of another folder is not this one's.
         assert!(!started(std::process::id()).runs(folder.path()));
         let properties = node::properties_of(folder.path());
         // Two commands, so that the shell stays and keeps its arguments.
         let mut child = Command::new("sh")
-            .args(["-c", "read _; :"])
+            .args(["-c", "echo up; read _; :"])
             .arg(&properties)
-            .stdin(std::process::Stdio::piped())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // Born a moment ago, a process has no arguments yet.
+        child.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
         let other = tempfile::tempdir().unwrap();
         let runs = started(child.id()).runs(folder.path());
         let runs_elsewhere = started(child.id()).runs(other.path());

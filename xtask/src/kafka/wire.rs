@@ -167,7 +167,7 @@ impl Wire {
         Ok(offsets)
     }
 
-    /// For each partition of `topic`, in order, where the consumer group stands; -1 for nowhere yet.
+    /// For each partition of `topic`, in order, where the consumer group stands; -1: nowhere yet.
     pub(crate) fn committed(&mut self, group: &str, topic: &Topic) -> Result<Vec<i64>> {
         let mut body = Vec::new();
         string(&mut body, group);
