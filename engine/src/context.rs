@@ -41,6 +41,8 @@ pub struct TaskContext {
     /// A name no other attempt of this job has, for what must not be mixed up with their
     /// left-overs.
     pub attempt: Arc<str>,
+    /// How often checkpoints are taken; `None`: only when asked for, and at the end.
+    pub checkpoint_interval: Option<Duration>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Threads for blocking work.

@@ -5,37 +5,76 @@
 //! client are behind the door, the crate `riverrun_kafka`.
 
 pub mod format;
+mod sink;
 
+use std::sync::Arc;
+
+use riverrun_engine::data::Data;
 use riverrun_kafka::connection::Connection;
+
+use self::format::{Bytes, Encode, Json, Rmp, Text};
+use self::sink::memory::Memory;
+pub use self::sink::{Headers, KafkaSink, KafkaWriter};
 
 /// A Kafka cluster: makes sources and sinks.
 #[derive(Clone, Debug)]
 pub struct Kafka {
     connection: Connection,
+    memory: Arc<Memory>,
 }
 
 impl Kafka {
     /// The cluster that some of its brokers belong to: `host:port`, separated by commas.
     #[must_use]
     pub fn brokers(brokers: &str) -> Self {
-        Kafka { connection: Connection::new(brokers) }
+        Kafka { connection: Connection::new(brokers), memory: Arc::default() }
     }
 
     /// Sets any property of librdkafka, but for those that exactly-once stands on.
     #[must_use]
     pub fn property(self, name: &str, value: &str) -> Self {
-        Kafka { connection: self.connection.property(name, value) }
+        Kafka { connection: self.connection.property(name, value), ..self }
     }
 
     /// Sets a property to what a file says: for secrets.
     #[must_use]
     pub fn property_from_file(self, name: &str, path: impl Into<std::path::PathBuf>) -> Self {
-        Kafka { connection: self.connection.property_from_file(name, path) }
+        Kafka { connection: self.connection.property_from_file(name, path), ..self }
     }
 
     /// Sets a property to what an environment variable says: for secrets.
     #[must_use]
     pub fn property_from_env(self, name: &str, variable: &str) -> Self {
-        Kafka { connection: self.connection.property_from_env(name, variable) }
+        Kafka { connection: self.connection.property_from_env(name, variable), ..self }
+    }
+
+    /// A sink that writes JSON to `topic`.
+    #[must_use]
+    pub fn write_json<T: Data>(&self, topic: &str) -> KafkaSink<T, Json<T>> {
+        self.write(topic, Json::default())
+    }
+
+    /// A sink that writes MessagePack with field names to `topic`.
+    #[must_use]
+    pub fn write_rmp<T: Data>(&self, topic: &str) -> KafkaSink<T, Rmp<T>> {
+        self.write(topic, Rmp::default())
+    }
+
+    /// A sink that writes UTF-8 text to `topic`.
+    #[must_use]
+    pub fn write_text(&self, topic: &str) -> KafkaSink<String, Text> {
+        self.write(topic, Text)
+    }
+
+    /// A sink that writes bytes as they are to `topic`.
+    #[must_use]
+    pub fn write_bytes(&self, topic: &str) -> KafkaSink<Vec<u8>, Bytes> {
+        self.write(topic, Bytes)
+    }
+
+    /// A sink that writes to `topic` in a format of your own.
+    #[must_use]
+    pub fn write<T: Data, E: Encode<T>>(&self, topic: &str, encode: E) -> KafkaSink<T, E> {
+        KafkaSink::new(self.clone(), topic, encode)
     }
 }

@@ -76,6 +76,7 @@ pub fn context(uid: &str, subtask: u32, parallelism: u32, attempt: &str) -> Task
         subtask,
         parallelism,
         attempt: attempt.into(),
+        checkpoint_interval: Some(Duration::from_secs(1)),
         clock: Arc::new(SystemClock),
         threads: Arc::new(PlainThreads),
         sleep: Arc::new(ThreadSleep),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 use riverrun_engine::clock::{Clock, SystemClock};
@@ -91,6 +92,11 @@ enum Settled {
 }
 
 impl Attempt<'_> {
+    fn interval(&self) -> Option<Duration> {
+        let interval = self.config.checkpoint.interval;
+        (!interval.is_zero()).then_some(interval)
+    }
+
     fn context(&self, node: &Node) -> TaskContext {
         TaskContext {
             job: self.job.clone(),
@@ -98,6 +104,7 @@ impl Attempt<'_> {
             subtask: 0,
             parallelism: node.parallelism.unwrap_or(self.config.parallelism),
             attempt: self.name.clone(),
+            checkpoint_interval: self.interval(),
             clock: Arc::new(SystemClock),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
@@ -234,6 +241,7 @@ impl Attempt<'_> {
             graph: self.graph.clone(),
             key_groups: config.key_groups,
             tracked,
+            checkpoint_interval: self.interval(),
             clock: clock.clone(),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),

@@ -2,6 +2,7 @@
 //! their state, opens its source or sink.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::clock::Clock;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub key_groups: u16,
     /// Whether deltas will be asked for.
     pub tracked: bool,
+    /// How often checkpoints are taken.
+    pub checkpoint_interval: Option<Duration>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Threads for blocking work.
@@ -69,6 +72,7 @@ impl Shared {
             subtask,
             parallelism,
             attempt: self.attempt.clone(),
+            checkpoint_interval: self.checkpoint_interval,
             clock: self.clock.clone(),
             threads: self.threads.clone(),
             sleep: self.sleep.clone(),

@@ -49,19 +49,47 @@ pub fn read(
     topic: &str,
     limit: Duration,
 ) -> Result<Vec<Last>, MarkerError> {
-    #[expect(clippy::disallowed_methods, reason = "measures a wait for the broker")]
-    let until = Instant::now() + limit;
+    let until = after(limit);
     let consumer = consumer(connection, topic, "read_committed")?;
-    let (low, end) = stable_end(connection, &consumer, topic, until)?;
+    let ends = stable_end(connection, &consumer, topic, until)?;
+    read_back(&consumer, topic, ends, until)
+}
+
+/// As [`read`], but only what is visible by now: what is open may belong to others.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_visible(
+    connection: &Connection,
+    topic: &str,
+    limit: Duration,
+) -> Result<Vec<Last>, MarkerError> {
+    let until = after(limit);
+    let consumer = consumer(connection, topic, "read_committed")?;
+    let ends = watermarks(&consumer, topic, until)?;
+    read_back(&consumer, topic, ends, until)
+}
+
+fn read_back(
+    consumer: &BaseConsumer,
+    topic: &str,
+    (low, end): (i64, i64),
+    until: Instant,
+) -> Result<Vec<Last>, MarkerError> {
     let mut back = BACK;
     loop {
         let from = low.max(end.saturating_sub(back));
-        let found = read_from(&consumer, topic, (from, end), until)?;
+        let found = read_from(consumer, topic, (from, end), until)?;
         if !found.is_empty() || from == low {
             return Ok(found);
         }
         back = back.saturating_mul(10);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures a wait for the broker")]
+fn after(limit: Duration) -> Instant {
+    Instant::now() + limit
 }
 
 fn consumer(

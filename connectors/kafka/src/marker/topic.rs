@@ -1,6 +1,6 @@
 //! Makes the topic of markers, or checks that it is as it must be.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -32,8 +32,7 @@ pub enum Topic {
 /// # Errors
 /// When it cannot be made, or is not as it must be.
 pub fn ensure(connection: &Connection, topic: &str, limit: Duration) -> Result<Topic, MarkerError> {
-    #[expect(clippy::disallowed_methods, reason = "measures a wait for the broker")]
-    let until = Instant::now() + limit;
+    let until = super::after(limit);
     let failed = |error: &KafkaError| MarkerError::of(topic, "looking for", error);
     let admin: Admin = connection.config()?.create().map_err(|error| failed(&error))?;
     let mut made = Topic::There;

@@ -1,0 +1,7 @@
+//! Whole jobs on a real broker, which the tests start and stop themselves. The cases are those of a
+//! commit protocol's life: each names the crash, the fault or the record it is about.
+#![allow(clippy::disallowed_methods, reason = "a test of processes, files and threads")]
+#![allow(clippy::print_stderr, reason = "a child's logs go to the test's")]
+
+mod sink;
+mod world;

@@ -1,0 +1,4 @@
+//! Jobs that write to Kafka.
+
+mod kills;
+mod shapes;

@@ -1,0 +1,85 @@
+//! What a record looks like in Kafka, and where it goes.
+
+use riverrun::connectors::kafka::Kafka;
+use riverrun::connectors::memory::MemorySource;
+use riverrun::prelude::*;
+
+use crate::world::{BROKER, World, visible};
+
+fn kafka() -> Kafka {
+    Kafka::brokers(&BROKER.address().to_string())
+}
+
+fn numbers(job: &Job) -> Stream<u64> {
+    job.source("numbers", MemorySource::new(vec![(0..20).collect()]))
+}
+
+#[test]
+fn case_41_key_headers_timestamp_tombstones_and_topics_by_record() {
+    for topic in ["shapes-even", "shapes-odd"] {
+        BROKER.create_topic(topic, 2, &[]).expect("makes");
+    }
+    let topic = |n: &u64| if n % 2 == 0 { "shapes-even" } else { "shapes-odd" };
+    let headers = |n: &u64| {
+        let value = |n: u64| Some(n.to_string().into_bytes());
+        vec![("n".to_owned(), value(*n)), ("n".to_owned(), None)]
+    };
+    World::new("shapes")
+        .run(|job| {
+            let sink = kafka().write_json::<u64>("unused").topic_by(topic).headers(headers);
+            let sink = sink.key(|n| n.to_string()).partition(|n| Some((*n % 4 / 2) as i32));
+            let sink = sink.timestamp(|n| Timestamp::from_millis(1_000 + *n as i64));
+            numbers(job).sink("out", sink.tombstone_if(|n| *n >= 18));
+        })
+        .expect("ends well");
+    let even = visible(&BROKER, "shapes-even");
+    let odd = visible(&BROKER, "shapes-odd");
+    assert_eq!((even.len(), odd.len()), (10, 10));
+    for record in even.iter().chain(&odd) {
+        let n: u64 = record.key_text().expect("has a key").parse().expect("a number");
+        let text = n.to_string();
+        let value = (n < 18).then_some(text.as_str());
+        assert_eq!(record.value_text(), value);
+        assert_eq!(record.timestamp, Some(1_000 + n as i64));
+        assert_eq!(record.partition, (n % 4 / 2) as i32);
+        let headers = [("n".to_owned(), Some(text.into_bytes())), ("n".to_owned(), None)];
+        assert_eq!(record.headers, headers);
+    }
+}
+
+/// What no compression makes small.
+fn noise() -> String {
+    let mix = |n: u64| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20).wrapping_mul(n);
+    (1..2_000).map(|n| format!("{:x}", mix(n))).collect()
+}
+
+#[test]
+fn case_23_a_record_too_large_ends_the_run_and_nothing_of_its_checkpoint_is_visible() {
+    BROKER.create_topic("large", 1, &[("max.message.bytes", "2000")]).expect("makes");
+    let error = World::new("large").error(|job| {
+        let texts = job.source("texts", MemorySource::new(vec![vec![noise()]]));
+        texts.sink("out", kafka().write_text("large"));
+    });
+    for part in ["'large'", "max.message.bytes"] {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
+    assert!(visible(&BROKER, "large").is_empty());
+}
+
+#[test]
+fn several_sinks_share_one_transaction_and_at_least_once_needs_none() {
+    for topic in ["both-a", "both-b", "both-c"] {
+        BROKER.create_topic(topic, 1, &[]).expect("makes");
+    }
+    World::new("both")
+        .run(|job| {
+            let numbers = numbers(job);
+            numbers.clone().sink("a", kafka().write_json("both-a"));
+            numbers.clone().sink("b", kafka().write_rmp("both-b"));
+            numbers.sink("c", kafka().write_json("both-c").at_least_once());
+        })
+        .expect("ends well");
+    for topic in ["both-a", "both-b", "both-c"] {
+        assert_eq!(visible(&BROKER, topic).len(), 20, "{topic}");
+    }
+}
