@@ -84,7 +84,17 @@ fn by_code(code: Code, reason: String) -> SendError {
         Code::TransactionalIdAuthorizationFailed
         | Code::TopicAuthorizationFailed
         | Code::ClusterAuthorizationFailed => SendError::NotAllowed(reason),
-        _ => SendError::Failed(reason),
+        code => SendError::Failed(format!("{reason}{}", remedy(code))),
+    }
+}
+
+fn remedy(code: Code) -> &'static str {
+    match code {
+        Code::MessageSizeTooLarge => {
+            " (the topic's `max.message.bytes` bounds whole batches: raise it, or lower \
+             `batch.size`)"
+        }
+        _ => "",
     }
 }
 
@@ -94,13 +104,7 @@ pub(super) fn delivery(topic: &str, partition: i32, error: &KafkaError) -> SendE
     match error.rdkafka_error_code().map(|code| by_code(code, reason.clone())) {
         Some(known @ (SendError::Fenced(_) | SendError::NotAllowed(_))) => known,
         _ => {
-            let remedy = match error.rdkafka_error_code() {
-                Some(Code::MessageSizeTooLarge) => {
-                    " (the topic's `max.message.bytes` bounds whole batches: raise it, or lower \
-                     `batch.size`)"
-                }
-                _ => "",
-            };
+            let remedy = error.rdkafka_error_code().map_or("", remedy);
             let topic = topic.to_owned();
             SendError::NotDelivered { topic, partition, reason: format!("{reason}{remedy}") }
         }

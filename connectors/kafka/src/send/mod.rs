@@ -28,7 +28,7 @@ use rdkafka::producer::Producer as _;
 pub use self::error::SendError;
 use self::native::Client;
 pub use self::native::Topic;
-use self::reports::Reports;
+use self::reports::{Failed, Reports};
 use crate::connection::{Connection, ConnectionError};
 
 /// What a producer is made with.
@@ -158,8 +158,17 @@ impl Producer {
 fn delivered(client: &Client) -> Result<(), SendError> {
     match client.context().failed() {
         None => Ok(()),
-        Some(failed) => Err(fatal(client).unwrap_or(failed)),
+        Some(failed) => Err(fatal(client).unwrap_or_else(|| reason(client, failed))),
     }
+}
+
+/// What failed first. Where only its consequences are reported yet, any call about the transaction
+/// says it.
+fn reason(client: &Client, failed: Failed) -> SendError {
+    if !failed.purged {
+        return failed.error;
+    }
+    client.begin_transaction().map_or_else(|error| error::of(&error), |()| failed.error)
 }
 
 fn fatal(client: &Client) -> Option<SendError> {

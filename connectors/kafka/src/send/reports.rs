@@ -10,18 +10,26 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::error::{self, SendError};
 
+/// A delivery that failed.
+#[derive(Clone)]
+pub(super) struct Failed {
+    pub(super) error: SendError,
+    /// Only because another failed before it, which may be reported later.
+    pub(super) purged: bool,
+}
+
 /// Of one producer.
 #[derive(Default)]
 pub(super) struct Reports {
     failed: AtomicBool,
     /// The first.
-    failure: Mutex<Option<SendError>>,
+    failure: Mutex<Option<Failed>>,
     trouble: AtomicBool,
 }
 
 impl Reports {
-    /// The first failed delivery.
-    pub(super) fn failed(&self) -> Option<SendError> {
+    /// The first failed delivery that was not a consequence, if that is known yet.
+    pub(super) fn failed(&self) -> Option<Failed> {
         if !self.failed.load(Ordering::Acquire) {
             return None;
         }
@@ -49,11 +57,10 @@ impl ProducerContext for Reports {
         if let Err((error, message)) = result {
             let failure = error::delivery(message.topic(), message.partition(), error);
             let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            // A purge follows from what failed before it.
-            let purged =
-                matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight));
-            if first.is_none() || (!purged && matches!(failure, SendError::Fenced(_))) {
-                *first = Some(failure);
+            let code = error.rdkafka_error_code();
+            let purged = matches!(code, Some(Code::PurgeQueue | Code::PurgeInflight));
+            if first.as_ref().is_none_or(|first| first.purged && !purged) {
+                *first = Some(Failed { error: failure, purged });
             }
             drop(first);
             self.failed.store(true, Ordering::Release);
