@@ -247,6 +247,9 @@ impl Coordinator {
             return Some(AttemptEnd::Broken(format!("{error:#}")));
         }
         state.prepared.clear();
+        for orders in self.orders.values() {
+            let _gone = orders.send(Order::Committed);
+        }
         let id = manifest.checkpoint;
         let flight = state.in_flight.take()?;
         state.last_over = doors::monotonic();
