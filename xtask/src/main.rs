@@ -8,13 +8,13 @@ mod bench;
 mod bench_state;
 mod cargo;
 mod demo;
-mod say;
 mod tally;
 mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{kafka, say};
 
 /// The developer's commands of Riverrun.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Command {
     Test(test::Options),
     /// Whole jobs beside a single-threaded oracle; `bench kernels` for the small ones.
     Bench(bench::Options),
+    /// A real Apache Kafka broker, of one node: start, stop, topics, records.
+    Kafka(kafka::cli::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Kafka(options) => kafka::cli::run(&options, &cargo::target()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -5,29 +5,29 @@
 use std::time::{Duration, Instant};
 
 /// What a command says of its progress.
-pub(crate) struct Progress {
+pub struct Progress {
     start: Instant,
 }
 
 impl Progress {
     /// Starts the clock.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Progress { start: Instant::now() }
     }
 
     /// Says `what` is going on.
-    pub(crate) fn say(&self, what: &str) {
+    pub fn say(&self, what: &str) {
         eprintln!("[{:>6.1} s] {what}", self.start.elapsed().as_secs_f64());
     }
 
     /// Time since the start.
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 }
 
 /// A duration as a person says it: `820 ms`, `3.4 s`, `2 min 05 s`.
-pub(crate) fn spoken(time: Duration) -> String {
+pub fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0 => format!("{} ms", time.as_millis()),

@@ -1,0 +1,38 @@
+//! A real Apache Kafka, one node, from the jars its project publishes: for `cargo xtask kafka` and,
+//! as [`Broker`], for tests. Whoever uses it needs Java 17 or later; the first use of a version
+//! needs Maven too.
+//!
+//! 1. `jars` has Maven copy the jars of a version into the user's cache, whole or not at all.
+//! 2. `config` writes the properties of a node that is broker and controller in one.
+//! 3. `node` formats its data folder, starts it and waits until it leads all its partitions.
+//! 4. `broker` owns such a node for a test; `cli` leaves one behind and finds it again (`state`).
+//! 5. `wire` asks it about topics and offsets; `produce` and `consume` run Kafka's own Java tools.
+//!
+//! None of it uses a Kafka client of Rust or C: what checks a client must not share its mistakes.
+//! Every wait has a limit and says what it waited for. Only processes started here are ended, each
+//! by its id.
+
+mod broker;
+mod bytes;
+pub mod cli;
+mod config;
+mod consume;
+mod install;
+mod jars;
+mod java;
+mod node;
+mod ports;
+mod process;
+mod produce;
+mod record;
+mod show;
+mod state;
+mod wire;
+
+pub use broker::{Broker, BrokerOptions};
+pub use consume::Until;
+pub use record::ConsumedRecord;
+pub use wire::Topic;
+
+/// The version of Kafka that runs unless another is named.
+pub const DEFAULT_VERSION: &str = "4.1.0";
