@@ -49,6 +49,7 @@ pub struct OperatorMetrics {
     pub blocked_ns: Counter,
     /// Nanoseconds spent working.
     pub busy_ns: Counter,
+    lag: AtomicU64,
     watermark: AtomicI64,
 }
 
@@ -67,12 +68,24 @@ impl Default for OperatorMetrics {
             timers_fired: zero(),
             blocked_ns: zero(),
             busy_ns: zero(),
+            lag: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
         }
     }
 }
 
 impl OperatorMetrics {
+    /// Shows how many records a source has still before it, as far as it knows.
+    pub fn set_lag(&self, records: u64) {
+        self.lag.store(records, Ordering::Relaxed);
+    }
+
+    /// How many records a source has still before it, as far as it knows.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.lag.load(Ordering::Relaxed)
+    }
+
     /// Shows the operator's watermark.
     pub fn set_watermark(&self, watermark: Timestamp) {
         self.watermark.store(watermark.as_millis(), Ordering::Relaxed);

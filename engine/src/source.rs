@@ -4,7 +4,8 @@
 //! The reader is called by one task, in this order: `assign` for each split, then `next` and
 //! `offset` at will. `next` never waits; `ready` only waits, so that dropping its future at any
 //! moment loses nothing. What `next` put into a batch is part of the next checkpoint; `offset` says
-//! where to go on after it.
+//! where to go on after it. Splits that come up while it reads are `found` by the reader, which is
+//! then assigned them; after a checkpoint is complete it is told (`committed`).
 
 use std::fmt;
 use std::future::Future;
@@ -78,6 +79,22 @@ pub trait SourceReader: Send + 'static {
 
     /// Where to go on in `split` after all that `next` returned; `None` before the first record.
     fn offset(&self, split: SplitIndex) -> Option<Self::Offset>;
+
+    /// Splits that came up while reading and are this subtask's: each is assigned next, without an
+    /// offset, and is not returned again. No other subtask may find them, and no `assign` of this
+    /// attempt may have had them. Called often: it neither waits nor costs.
+    ///
+    /// # Errors
+    /// When looking for them failed in a way that reading on would hide.
+    fn found(&mut self) -> Result<Vec<Self::Split>> {
+        Ok(Vec::new())
+    }
+
+    /// The checkpoint is complete for which `offsets` were the latest told: for showing them
+    /// outside. Neither waits nor fails.
+    fn committed(&mut self, offsets: &[(SplitIndex, Self::Offset)]) {
+        let _nowhere = offsets;
+    }
 }
 
 /// Where records come from.
@@ -102,6 +119,18 @@ pub trait Source: Send + Sync + Sized + 'static {
     /// # Errors
     /// When they cannot be listed: an incomplete list is an error, not a shorter list.
     fn discover(&self, ctx: &TaskContext) -> impl Future<Output = Result<Vec<Self::Split>>> + Send;
+
+    /// All splits there are now, for a source that goes on from a checkpoint: those which the
+    /// checkpoint does not have came up since, and begin at their first record.
+    ///
+    /// # Errors
+    /// As with `discover`.
+    fn discover_again(
+        &self,
+        ctx: &TaskContext,
+    ) -> impl Future<Output = Result<Vec<Self::Split>>> + Send {
+        self.discover(ctx)
+    }
 
     /// A reader without splits.
     ///
@@ -165,6 +194,11 @@ impl<T: 'static> EventClock<T> {
         EventClock { stamp: Arc::new(stamp), watermarks }
     }
 
+    /// A clock that goes by the timestamps the reader gives.
+    pub fn given(watermarks: Watermarks) -> Self {
+        EventClock { stamp: Arc::new(|_, _| {}), watermarks }
+    }
+
     /// Fills in the timestamps of a batch: one virtual call for all of them.
     pub fn stamp(&self, batch: &mut Batch<T>) {
         (self.stamp)(&batch.items, &mut batch.timestamps);
@@ -188,6 +222,12 @@ impl<S: Source> Source for Timed<S> {
     }
     fn discover(&self, ctx: &TaskContext) -> impl Future<Output = Result<Vec<S::Split>>> + Send {
         self.source.discover(ctx)
+    }
+    fn discover_again(
+        &self,
+        ctx: &TaskContext,
+    ) -> impl Future<Output = Result<Vec<S::Split>>> + Send {
+        self.source.discover_again(ctx)
     }
     fn open(&self, ctx: TaskContext) -> impl Future<Output = Result<S::Reader>> + Send {
         self.source.open(ctx)

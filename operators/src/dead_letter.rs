@@ -77,9 +77,10 @@ mod tests {
         let mut harness = harness_of(&good);
         let bad = BadRecord {
             split: "a.jsonl".to_owned(),
-            line: 7,
+            position: 7,
             reason: "no number".to_owned(),
             text: "x".to_owned(),
+            raw: None,
         };
         let records = [Parsed::Good(1_u64), Parsed::Bad(bad.clone()), Parsed::Good(2)];
         harness.process(batch_of(records.map(|r| (r, at(3))))).expect("no failure");

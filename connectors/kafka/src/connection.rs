@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use thiserror::Error;
 
 /// What the engine sets itself, and why.
-const OURS: [(&str, &str); 17] = [
+const OURS: [(&str, &str); 18] = [
     ("transactional.id", "the job's name and the slot are the id: it fences earlier attempts"),
     ("enable.idempotence", "without it a retry would double records"),
     ("acks", "exactly-once needs `all`"),
@@ -27,6 +27,7 @@ const OURS: [(&str, &str); 17] = [
     ("auto.commit.enable", "offsets belong to checkpoints"),
     ("enable.auto.offset.store", "offsets belong to checkpoints"),
     ("auto.offset.reset", "an offset that is gone is an error, never another offset"),
+    ("isolation.level", "set it with `.uncommitted()` of the source"),
     ("group.protocol", "partitions are assigned by the job, not by a group"),
     ("enable.partition.eof", "the engine needs to know when it has caught up"),
 ];

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use riverrun_engine::bad::BadRecord;
+use riverrun_engine::bad::{BadRecord, OnBad};
 use riverrun_engine::source::Split;
 
 use super::chunk::{After, Chunk};
@@ -18,7 +18,7 @@ use super::disk;
 use super::error::FileError;
 use super::format::{Decode, Decoded, Format};
 use super::input::{Input, Line, Packing};
-use super::source::{OnBad, ReadSettings};
+use super::source::ReadSettings;
 use super::split::{FileOffset, FileSplit, Place, Seen};
 
 /// How much is shown of a record beyond the limit.
@@ -183,7 +183,7 @@ impl<D> Cursor<D> {
     {
         let text = String::from_utf8_lossy(text).trim_end_matches(['\n', '\r']).to_owned();
         let line = self.place.unwrap_or_default().line + 1;
-        let bad = BadRecord { split: self.split.id(), line, reason, text };
+        let bad = BadRecord { split: self.split.id(), position: line, reason, text, raw: None };
         match decoder.keep(&bad) {
             None if settings.on_bad == OnBad::Fail => {
                 Err(FileError::Bad { at: self.at(), reason: bad.reason })

@@ -44,8 +44,9 @@ pub use format::{Decode, Decoded, Encode, Format, JsonLines, OrBad, OrBadDecoder
 pub use part::{FilePart, PartFile};
 pub use participant::FileParticipant;
 pub use reader::FileReader;
+pub use riverrun_engine::bad::OnBad;
 pub use sink::{FileSink, FileWriter};
-pub use source::{FileSource, OnBad};
+pub use source::FileSource;
 pub use split::{FileOffset, FileSplit};
 
 /// Sources and sinks of files.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use riverrun_engine::Result;
-use riverrun_engine::bad::Parsed;
+use riverrun_engine::bad::{OnBad, Parsed};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::source::Source;
@@ -20,16 +20,6 @@ use super::split::FileSplit;
 
 /// The longest line, unless said otherwise.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What becomes of records that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnBad {
-    /// The attempt ends with an error that names file, line and reason.
-    #[default]
-    Fail,
-    /// They are passed over and counted (`skipped`).
-    Skip,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadSettings {

@@ -6,15 +6,19 @@
 
 pub mod format;
 mod sink;
+pub mod source;
 
 use std::sync::Arc;
 
+pub use riverrun_engine::bad::OnBad;
 use riverrun_engine::data::Data;
 use riverrun_kafka::connection::Connection;
 
-use self::format::{Bytes, Encode, Json, Rmp, Text};
+use self::format::{Bytes, Decode, Encode, Json, Rmp, Text};
 use self::sink::memory::Memory;
 pub use self::sink::{Headers, KafkaSink, KafkaWriter};
+use self::source::Values;
+pub use self::source::{End, KafkaRecord, KafkaSource, KafkaSourceError, Start, Topics};
 
 /// A Kafka cluster: makes sources and sinks.
 #[derive(Clone, Debug)]
@@ -76,5 +80,36 @@ impl Kafka {
     #[must_use]
     pub fn write<T: Data, E: Encode<T>>(&self, topic: &str, encode: E) -> KafkaSink<T, E> {
         KafkaSink::new(self.clone(), topic, encode)
+    }
+}
+
+/// Sources.
+impl Kafka {
+    /// Reads one JSON value a record.
+    pub fn read_json<T: Data>(&self, topics: impl Into<Topics>) -> KafkaSource<Values<Json<T>>> {
+        self.read(topics, Json::default())
+    }
+
+    /// Reads one MessagePack value a record.
+    pub fn read_rmp<T: Data>(&self, topics: impl Into<Topics>) -> KafkaSource<Values<Rmp<T>>> {
+        self.read(topics, Rmp::default())
+    }
+
+    /// Reads each record as UTF-8 text.
+    pub fn read_text(&self, topics: impl Into<Topics>) -> KafkaSource<Values<Text>> {
+        self.read(topics, Text)
+    }
+
+    /// Reads each record as it is.
+    pub fn read_bytes(&self, topics: impl Into<Topics>) -> KafkaSource<Values<Bytes>> {
+        self.read(topics, Bytes)
+    }
+
+    /// Reads a format of your own.
+    pub fn read<D>(&self, topics: impl Into<Topics>, decode: D) -> KafkaSource<Values<D>>
+    where
+        D: Decode<Item: Data>,
+    {
+        KafkaSource::new(self.connection.clone(), topics.into(), decode)
     }
 }

@@ -35,8 +35,12 @@ pub trait ErasedSource: Send + Sync {
     /// # Errors
     /// The source's own.
     fn check(&self) -> Result<()>;
-    /// All splits there are now.
-    fn discover<'a>(&'a self, ctx: &'a TaskContext) -> BoxFuture<'a, Result<Vec<ErasedSplit>>>;
+    /// All splits there are now. `restored`: the checkpoint knows splits of this source.
+    fn discover<'a>(
+        &'a self,
+        ctx: &'a TaskContext,
+        restored: bool,
+    ) -> BoxFuture<'a, Result<Vec<ErasedSplit>>>;
     /// A reader without splits.
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedReader>>>;
 }
@@ -75,7 +79,14 @@ pub trait ErasedReader: Send {
     ///
     /// # Errors
     /// An offset that does not encode.
-    fn snapshot(&self) -> Result<Vec<SplitSnapshot>>;
+    fn snapshot(&mut self) -> Result<Vec<SplitSnapshot>>;
+    /// Splits that came up: each is to be assigned.
+    ///
+    /// # Errors
+    /// The reader's own; a split that does not encode.
+    fn found(&mut self) -> Result<Vec<ErasedSplit>>;
+    /// The checkpoint of the last [`ErasedReader::snapshot`] is complete.
+    fn committed(&mut self);
 }
 
 struct Erased<S: Source>(Arc<S>);
@@ -98,11 +109,17 @@ impl<S: Source> ErasedSource for Erased<S> {
         self.0.check()
     }
 
-    fn discover<'a>(&'a self, ctx: &'a TaskContext) -> BoxFuture<'a, Result<Vec<ErasedSplit>>> {
+    fn discover<'a>(
+        &'a self,
+        ctx: &'a TaskContext,
+        restored: bool,
+    ) -> BoxFuture<'a, Result<Vec<ErasedSplit>>> {
         Box::pin(async move {
-            let splits = self.0.discover(ctx).await?;
-            let erase = |s: &S::Split| Ok(ErasedSplit { id: s.id(), split: to_bytes(s)? });
-            splits.iter().map(erase).collect()
+            let splits = match restored {
+                true => self.0.discover_again(ctx).await?,
+                false => self.0.discover(ctx).await?,
+            };
+            splits.iter().map(erase_split).collect()
         })
     }
 
@@ -114,10 +131,22 @@ impl<S: Source> ErasedSource for Erased<S> {
                 clock.as_ref().map_or_else(Watermarks::monotonic, |c| c.watermarks.clone());
             let bounded = self.0.is_bounded();
             let clocks = SplitClocks::new(strategy, bounded);
-            let reader = ClockedReader { reader, clock, clocks, splits: Vec::new(), bounded, ctx };
+            let reader = ClockedReader {
+                reader,
+                clock,
+                clocks,
+                splits: Vec::new(),
+                cut: Vec::new(),
+                bounded,
+                ctx,
+            };
             Ok(Box::new(reader) as Box<dyn ErasedReader>)
         })
     }
+}
+
+fn erase_split<S: Split>(split: &S) -> Result<ErasedSplit> {
+    Ok(ErasedSplit { id: split.id(), split: to_bytes(split)? })
 }
 
 struct AssignedSplit {
@@ -131,6 +160,8 @@ struct ClockedReader<R: SourceReader> {
     clock: Option<EventClock<R::Item>>,
     clocks: SplitClocks,
     splits: Vec<AssignedSplit>,
+    /// The offsets of the last snapshot.
+    cut: Vec<(SplitIndex, R::Offset)>,
     bounded: bool,
     ctx: TaskContext,
 }
@@ -209,7 +240,18 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
         Some(self.clocks.watermark(self.ctx.clock.now()))
     }
 
-    fn snapshot(&self) -> Result<Vec<SplitSnapshot>> {
+    fn found(&mut self) -> Result<Vec<ErasedSplit>> {
+        self.reader.found()?.iter().map(erase_split).collect()
+    }
+
+    fn committed(&mut self) {
+        self.reader.committed(&self.cut);
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<SplitSnapshot>> {
+        let splits = (0..self.splits.len()).map(SplitIndex);
+        let cut = splits.filter_map(|split| Some((split, self.reader.offset(split)?)));
+        self.cut = cut.collect();
         let one = |(i, assigned): (usize, &AssignedSplit)| {
             let offset = self.reader.offset(SplitIndex(i));
             Ok(SplitSnapshot {

@@ -250,6 +250,9 @@ impl Coordinator {
             Err(_) => return Some(AttemptEnd::Broken(LATE.to_owned())),
         }
         state.prepared.clear();
+        for orders in self.orders.values() {
+            let _gone = orders.send(Order::Committed);
+        }
         let flight = state.in_flight.take()?;
         state.last_over = doors::monotonic();
         let duration = (state.last_over - flight.began).as_millis();

@@ -17,7 +17,8 @@ use crate::checkpoint::restore::migrations_for;
 use crate::checkpoint::{Chain, RestoredState};
 use crate::doors;
 
-/// The name under which `--drop-state UID/#splits` gives up a source's offsets.
+/// The name under which `--drop-state UID/#splits` gives up a source's offsets: of one that is gone,
+/// or of one that is to begin anew.
 pub const SPLITS: &str = "#splits";
 
 /// Sections read and not yet applied, of each subtask that is being built.
@@ -34,6 +35,8 @@ pub struct Restore {
     /// Old names to new ones, and every name to itself.
     names: BTreeMap<Uid, Uid>,
     splits: BTreeMap<Uid, Vec<AssignedSplit>>,
+    /// The sources whose offsets were given up.
+    given_up: BTreeSet<Uid>,
 }
 
 impl Restore {
@@ -71,7 +74,10 @@ impl Restore {
                 let declared = graph.states(key_groups);
                 let follows = state.may_continue(&plan, &declared);
                 let base = state.chain().filter(|_| follows);
-                Ok(Restore { state: Some((state, plan)), base, names, splits: BTreeMap::new() })
+                let given_up = dropped.iter().filter(|(_, state)| state == SPLITS);
+                let given_up = given_up.map(|(uid, _)| uid.clone()).collect();
+                let splits = BTreeMap::new();
+                Ok(Restore { state: Some((state, plan)), base, names, splits, given_up })
             }
             _ => Err(errors),
         }
@@ -91,6 +97,20 @@ impl Restore {
         self.state.as_ref().map(|(state, _)| state.files.clone())
     }
 
+    /// Whether the checkpoint knows splits of source `uid`.
+    #[must_use]
+    pub fn has_splits(&self, uid: &Uid) -> bool {
+        self.state.as_ref().is_some_and(|(state, _)| {
+            state.manifest.sources.keys().any(|stored| self.is_of(stored, uid))
+        })
+    }
+
+    /// Whether the offsets stored as `stored` are those of source `uid`, and were not given up.
+    fn is_of(&self, stored: &Uid, uid: &Uid) -> bool {
+        let given_up = self.given_up.contains(stored) || self.given_up.contains(uid);
+        self.names.get(stored) == Some(uid) && !given_up
+    }
+
     /// The splits of source `uid`: those of the checkpoint with their offsets, and those that are
     /// new. Dealt out by their ids, which never change.
     pub fn add_splits(&mut self, uid: &Uid, discovered: Vec<ErasedSplit>) {
@@ -98,7 +118,7 @@ impl Restore {
             discovered.into_iter().map(|split| (split.id.clone(), (split, None))).collect();
         if let Some((state, _)) = &self.state {
             let sources = state.manifest.sources.iter();
-            let own = sources.filter(|(stored, _)| self.names.get(*stored) == Some(uid));
+            let own = sources.filter(|(stored, _)| self.is_of(stored, uid));
             for snapshot in own.flat_map(|(_, splits)| splits) {
                 let split = ErasedSplit { id: snapshot.id.clone(), split: snapshot.split.clone() };
                 all.insert(snapshot.id.clone(), (split, Some(snapshot.clone())));

@@ -208,7 +208,7 @@ impl Attempt<'_> {
         let mut restore = Restore::plan(&self.graph, groups, state, &options.drop_state)?;
         for (_, node) in self.graph.nodes() {
             if let NodeKind::Source(source) = &node.kind {
-                match source.discover(&self.context(node)).await {
+                match source.discover(&self.context(node), restore.has_splits(&node.uid)).await {
                     Ok(splits) => restore.add_splits(&node.uid, splits),
                     Err(error) => {
                         let error = error.context(format!("source '{}' has no splits", node.uid));

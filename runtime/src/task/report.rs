@@ -48,4 +48,6 @@ pub enum Report {
 pub enum Order {
     /// Mark the stream.
     Barrier(Barrier),
+    /// The checkpoint of the barrier sent last is complete, and committed by every sink.
+    Committed,
 }

@@ -1,6 +1,7 @@
 //! The loop that reads: reader, chain, outlet.
 //!
 //! 1. An order of the coordinator goes first: a barrier is marked behind everything fetched so far.
+//!    Splits that came up are assigned; the next barrier has them.
 //! 2. Fetch a batch, push it through the chain, deliver, say the watermark.
 //! 3. Nothing to fetch: send what waits, then wait for the reader, an order or the clock.
 //! 4. Every split has ended: say the final watermark, report it, and go on marking barriers until
@@ -81,7 +82,10 @@ impl SourceTask {
                 Err(mpsc::error::TryRecvError::Empty) => {}
             }
             let fetched = match life {
-                Life::Reading => self.fetch()?,
+                Life::Reading => {
+                    self.assign_found().await?;
+                    self.fetch()?
+                }
                 _ => Fetched::Pending,
             };
             write_some(&mut self.chain, &mut self.outlet).await?;
@@ -126,6 +130,16 @@ impl SourceTask {
         self.outlet.finish().await
     }
 
+    async fn assign_found(&mut self) -> Result<(), Stopped> {
+        let SourceTask { guard, reader, .. } = self;
+        let none = Origins::default();
+        for split in guard.call("looking for splits", &none, || reader.found())? {
+            tracing::info!(source = %guard.uid, split = split.id, "a split came up");
+            guard.wait("assigning a split", &none, reader.assign(split, None)).await?;
+        }
+        Ok(())
+    }
+
     fn fetch(&mut self) -> Result<Fetched, Stopped> {
         let records_max = if self.suspects.is_empty() { BATCH_RECORDS } else { 1 };
         let SourceTask { guard, reader, .. } = self;
@@ -144,7 +158,10 @@ impl SourceTask {
     }
 
     async fn obey(&mut self, order: Order, life: Life) -> Result<Life, Stopped> {
-        let Order::Barrier(barrier) = order;
+        let Order::Barrier(barrier) = order else {
+            self.reader.committed();
+            return Ok(life);
+        };
         let SourceTask { guard, reader, .. } = self;
         let splits = guard.call("saving its offsets", &Origins::default(), || reader.snapshot())?;
         let part = Part { splits: Some((guard.uid.clone(), splits)), ..Part::default() };

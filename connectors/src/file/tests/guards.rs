@@ -45,7 +45,7 @@ fn bad_records_are_items_where_the_job_wants_them() {
         panic!("{items:?}")
     };
     let split = path.to_str().expect("a name").to_owned();
-    let BadRecord { line, reason, text, .. } = bad;
+    let BadRecord { position: line, reason, text, .. } = bad;
     assert_eq!((bad.split.as_str(), *line, text.as_str()), (split.as_str(), 3, "\"a\nb\""));
     assert!(reason.contains("column 'n'"), "{reason}");
 }

@@ -28,7 +28,11 @@ impl ErasedSource for Source {
     fn check(&self) -> Result<()> {
         Ok(())
     }
-    fn discover<'a>(&'a self, _: &'a TaskContext) -> BoxFuture<'a, Result<Vec<ErasedSplit>>> {
+    fn discover<'a>(
+        &'a self,
+        _: &'a TaskContext,
+        _: bool,
+    ) -> BoxFuture<'a, Result<Vec<ErasedSplit>>> {
         Box::pin(async { Ok(Vec::new()) })
     }
     fn open(&self, _: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedReader>>> {
