@@ -26,7 +26,7 @@ fn case_41_key_headers_timestamp_tombstones_and_topics_by_record() {
     };
     World::new("shapes")
         .run(|job| {
-            let sink = kafka().write_json::<u64>("unused").topic_by(topic).headers(headers);
+            let sink = kafka().write_json::<u64>("shapes-even").topic_by(topic).headers(headers);
             let sink = sink.key(|n| n.to_string()).partition(|n| Some((*n % 4 / 2) as i32));
             let sink = sink.timestamp(|n| Timestamp::from_millis(1_000 + *n as i64));
             numbers(job).sink("out", sink.tombstone_if(|n| *n >= 18));
@@ -64,6 +64,24 @@ fn case_23_a_record_too_large_ends_the_run_and_nothing_of_its_checkpoint_is_visi
         assert!(error.contains(part), "'{part}' is not in: {error}");
     }
     assert!(visible(&BROKER, "large").is_empty());
+}
+
+#[test]
+fn case_23_a_batch_is_never_larger_than_the_topic_takes_and_a_missing_topic_is_named() {
+    BROKER.create_topic("small", 1, &[("max.message.bytes", "2000")]).expect("makes");
+    let world = World::new("small");
+    let notes: Vec<String> = (0..500).map(|n| format!("{n}{}", &noise()[..90])).collect();
+    let build = |topic: &'static str| {
+        let notes = notes.clone();
+        move |job: &Job| {
+            let notes = job.source("notes", MemorySource::new(vec![notes.clone()]));
+            notes.sink("out", kafka().property("compression.type", "none").write_text(topic));
+        }
+    };
+    let error = world.error(build("smal"));
+    assert!(error.contains("RR0713") && error.contains("'smal'"), "{error}");
+    world.run(build("small")).expect("ends well");
+    assert_eq!(visible(&BROKER, "small").len(), notes.len());
 }
 
 #[test]

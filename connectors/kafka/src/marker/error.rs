@@ -1,16 +1,19 @@
 //! Why the topic of markers cannot be used.
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 
-use crate::connection::ConnectionError;
+use crate::cluster::ClusterError;
+use crate::fetch::FetchError;
 
 /// Why the topic of markers cannot be used.
 #[derive(Debug, Error)]
 pub enum MarkerError {
-    /// The connection's settings.
+    /// A question to the cluster; the job needs CREATE for the topic if it shall make it itself.
     #[error(transparent)]
-    Connection(#[from] ConnectionError),
+    Cluster(#[from] ClusterError),
+    /// Fetching from it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// Somebody else writes there.
     #[error(
         "RR0741: on the marker topic '{topic}' a transaction is open that is not this job's \
@@ -45,52 +48,4 @@ pub enum MarkerError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Missing rights.
-    #[error(
-        "RR0744: not allowed while {doing} the marker topic '{topic}' ({reason}); the job needs \
-         WRITE, READ and DESCRIBE_CONFIGS on it, and CREATE if it shall make it itself"
-    )]
-    NotAllowed {
-        /// The topic.
-        topic: String,
-        /// During what.
-        doing: &'static str,
-        /// What Kafka said.
-        reason: String,
-    },
-    /// The client or the broker.
-    #[error(
-        "RR0745: Kafka did not answer while {doing} the marker topic '{topic}' ({reason}): is a \
-         broker there at the address given, and does it ask for TLS or a login?"
-    )]
-    Failed {
-        /// The topic.
-        topic: String,
-        /// During what.
-        doing: &'static str,
-        /// What the client said.
-        reason: String,
-    },
-}
-
-impl MarkerError {
-    pub(super) fn of(topic: &str, doing: &'static str, error: &KafkaError) -> Self {
-        let code = error.rdkafka_error_code();
-        Self::of_code(topic, doing, code, error.to_string())
-    }
-
-    pub(super) fn of_code(
-        topic: &str,
-        doing: &'static str,
-        code: Option<Code>,
-        reason: String,
-    ) -> Self {
-        let topic = topic.to_owned();
-        match code {
-            Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-                MarkerError::NotAllowed { topic, doing, reason }
-            }
-            _ => MarkerError::Failed { topic, doing, reason },
-        }
-    }
 }

@@ -1,42 +1,90 @@
-//! A small topic whose last committed records count: made, checked, and read to its end.
+//! A small topic whose last committed record counts: made, checked, and read to its end.
 //!
 //! Called by the sink's participant for the topic of markers. The topic has one partition and is
 //! compacted, so that its records never expire. Reading, in this order (the caller has fenced all
 //! its own writers before, so that nothing of theirs is open):
 //!
-//! 1. the partition's high watermark, and its last stable offset; wait until they are equal:
-//!    what lies between them may still become visible;
-//! 2. assign an offset by number, a little before the end (a logical one costs half a second);
+//! 1. the partition's end, and its last stable offset; wait until they are equal: what lies between
+//!    them may still become visible;
+//! 2. fetch from an offset a little before the end;
 //! 3. read until the end of the partition is reported: only that proves that all was read. A
 //!    client without the right to read gets neither records nor an error nor that report.
 
 mod error;
-mod topic;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
-
 pub use self::error::MarkerError;
-pub use self::topic::{Topic, ensure};
+use crate::cluster::{Cluster, ClusterError, Isolation, NewTopic, Partition, Reach};
 use crate::connection::Connection;
+use crate::fetch::{FetchSettings, Fetched, Fetcher};
 
 /// How far before the end reading begins; ten times as far when nothing was found there.
 const BACK: i64 = 1000;
-/// How long one call to the broker may last.
-const CALL: Duration = Duration::from_secs(5);
-const PARTITION: i32 = 0;
+/// Markers are small, and a thousand of them are read.
+const BUFFER_BYTES: u64 = 1 << 20;
+/// Between two looks at what must change by itself.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One committed record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
     /// Where it stands.
     pub offset: i64,
-    /// Its value; a tombstone is empty.
+    /// Its value; a tombstone's is empty.
     pub value: Vec<u8>,
+}
+
+/// Makes `topic` unless it is there; checks that it has one partition and is compacted. Ends within
+/// `limit`.
+///
+/// # Errors
+/// When it cannot be made, or is not as it must be.
+pub fn ensure(connection: &Connection, topic: &str, limit: Duration) -> Result<(), MarkerError> {
+    let until = after(limit);
+    let mut cluster = Cluster::connect(connection, Isolation::Committed, limit)?;
+    let new = NewTopic {
+        name: topic.to_owned(),
+        partitions: 1,
+        replicas: None,
+        settings: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
+    };
+    let names = [topic.to_owned()];
+    let described = match cluster.describe(&names) {
+        Err(ClusterError::NoTopic { .. }) => {
+            cluster.create(&new)?;
+            loop {
+                match cluster.describe(&names) {
+                    Err(ClusterError::NoTopic { .. }) if !passed(until) => {
+                        std::thread::sleep(LOOK);
+                    }
+                    described => break described,
+                }
+            }
+        }
+        described => described,
+    };
+    let partitions = described?.first().map_or(0, |topic| topic.partitions);
+    let shape = |what: String, remedy| MarkerError::Shape { topic: topic.to_owned(), what, remedy };
+    if partitions != 1 {
+        return Err(shape(
+            format!("has {partitions} partitions"),
+            "the order of markers needs exactly one; make it anew, compacted, before the first run",
+        ));
+    }
+    match cluster.settings(topic)?.get("cleanup.policy").map(String::as_str) {
+        Some("compact") => Ok(()),
+        Some(other) => Err(shape(
+            format!("has cleanup.policy={other}"),
+            "its records must never expire: set `cleanup.policy=compact`",
+        )),
+        None => Err(shape(
+            "does not show its settings".to_owned(),
+            "give the job the right DESCRIBE_CONFIGS on it: a topic that deletes its records would \
+             lose what is committed",
+        )),
+    }
 }
 
 /// Reads the last committed records of `topic`, rising; empty only if there is none at all. Ends
@@ -50,9 +98,20 @@ pub fn read(
     limit: Duration,
 ) -> Result<Vec<Last>, MarkerError> {
     let until = after(limit);
-    let consumer = consumer(connection, topic, "read_committed")?;
-    let ends = stable_end(connection, &consumer, topic, until)?;
-    read_back(&consumer, topic, ends, until)
+    let mut all = Cluster::connect(connection, Isolation::Uncommitted, limit)?;
+    let mut committed = Cluster::connect(connection, Isolation::Committed, limit)?;
+    loop {
+        let end = reach(&mut all, topic)?.end;
+        let stable = reach(&mut committed, topic)?;
+        if stable.end >= end {
+            return read_back(connection, topic, stable, until);
+        }
+        if passed(until) {
+            let (topic, open) = (topic.to_owned(), end - stable.end);
+            return Err(MarkerError::Open { topic, open });
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// As [`read`], but only what is visible by now: what is open may belong to others.
@@ -64,22 +123,30 @@ pub fn read_visible(
     topic: &str,
     limit: Duration,
 ) -> Result<Vec<Last>, MarkerError> {
-    let until = after(limit);
-    let consumer = consumer(connection, topic, "read_committed")?;
-    let ends = watermarks(&consumer, topic, until)?;
-    read_back(&consumer, topic, ends, until)
+    let mut committed = Cluster::connect(connection, Isolation::Committed, limit)?;
+    let stable = reach(&mut committed, topic)?;
+    read_back(connection, topic, stable, after(limit))
+}
+
+fn partition(topic: &str) -> Partition {
+    Partition { topic: topic.into(), number: 0 }
+}
+
+fn reach(cluster: &mut Cluster, topic: &str) -> Result<Reach, ClusterError> {
+    let reach = cluster.reach(&[partition(topic)])?;
+    Ok(*reach.first().expect("an answer for each partition asked about"))
 }
 
 fn read_back(
-    consumer: &BaseConsumer,
+    connection: &Connection,
     topic: &str,
-    (low, end): (i64, i64),
+    Reach { low, end }: Reach,
     until: Instant,
 ) -> Result<Vec<Last>, MarkerError> {
     let mut back = BACK;
     loop {
         let from = low.max(end.saturating_sub(back));
-        let found = read_from(consumer, topic, (from, end), until)?;
+        let found = read_from(connection, topic, (from, end), until)?;
         if !found.is_empty() || from == low {
             return Ok(found);
         }
@@ -87,121 +154,45 @@ fn read_back(
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures a wait for the broker")]
-fn after(limit: Duration) -> Instant {
-    Instant::now() + limit
-}
-
-fn consumer(
-    connection: &Connection,
-    topic: &str,
-    isolation: &str,
-) -> Result<BaseConsumer, MarkerError> {
-    let mut config = connection.config()?;
-    config.set("group.id", topic);
-    config.set("isolation.level", isolation);
-    config.set("enable.auto.commit", "false");
-    config.set("enable.partition.eof", "true");
-    config.set("auto.offset.reset", "error");
-    config.set("fetch.wait.max.ms", "50");
-    config.create().map_err(|error| MarkerError::of(topic, "reading", &error))
-}
-
-/// The first offset and the end, once nothing is open before it.
-fn stable_end(
-    connection: &Connection,
-    committed: &BaseConsumer,
-    topic: &str,
-    until: Instant,
-) -> Result<(i64, i64), MarkerError> {
-    let all = consumer(connection, topic, "read_uncommitted")?;
-    loop {
-        let (_, high) = watermarks(&all, topic, until)?;
-        let (low, stable) = watermarks(committed, topic, until)?;
-        if stable >= high {
-            return Ok((low, stable));
-        }
-        if passed(until) {
-            let (topic, open) = (topic.to_owned(), high - stable);
-            return Err(MarkerError::Open { topic, open });
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Asks until it is answered: a young cluster does not know its coordinators yet.
-fn watermarks(
-    consumer: &BaseConsumer,
-    topic: &str,
-    until: Instant,
-) -> Result<(i64, i64), MarkerError> {
-    loop {
-        match consumer.fetch_watermarks(topic, PARTITION, CALL) {
-            Ok(known) => return Ok(known),
-            Err(error) if passed(until) || is_final(&error) => {
-                return Err(MarkerError::of(topic, "asking for its end", &error));
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
-        }
-    }
-}
-
-fn is_final(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::TopicAuthorizationFailed
-                | Code::UnknownTopic
-                | Code::Authentication
-                | Code::SaslAuthenticationFailed
-        )
-    )
-}
-
 fn read_from(
-    consumer: &BaseConsumer,
+    connection: &Connection,
     topic: &str,
     (from, end): (i64, i64),
     until: Instant,
 ) -> Result<Vec<Last>, MarkerError> {
-    let failed = |error: &KafkaError| MarkerError::of(topic, "reading", error);
-    let mut partitions = TopicPartitionList::new();
-    let added = partitions.add_partition_offset(topic, PARTITION, Offset::Offset(from));
-    added.and_then(|()| consumer.assign(&partitions)).map_err(|error| failed(&error))?;
-    let mut found = Vec::new();
+    let settings = FetchSettings {
+        group: topic.to_owned(),
+        isolation: Isolation::Committed,
+        buffer_bytes: BUFFER_BYTES,
+    };
+    let mut fetcher = Fetcher::open(connection, &settings)?;
+    fetcher.add(vec![(partition(topic), from)])?;
+    let (mut found, mut fetched) = (Vec::new(), Vec::new());
     while !passed(until) {
-        match consumer.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Ok(message)) => {
-                let value = message.payload().unwrap_or_default().to_vec();
-                found.push(Last { offset: message.offset(), value });
+        fetcher.fetch(LOOK, &mut fetched)?;
+        for fetched in fetched.drain(..) {
+            match fetched {
+                Fetched::Records { records, .. } => {
+                    found.extend(records.iter().map(|record| Last {
+                        offset: record.place().offset,
+                        value: record.value().unwrap_or_default().to_vec(),
+                    }));
+                    fetcher.recycle(records);
+                }
+                Fetched::End { offset, .. } if offset >= end => return Ok(found),
+                Fetched::End { .. } => {}
+                Fetched::Failed(error) => return Err(error.into()),
             }
-            Some(Err(KafkaError::PartitionEOF(PARTITION))) => return Ok(found),
-            Some(Err(error)) if is_passing(&error) => {}
-            Some(Err(error)) => return Err(failed(&error)),
         }
     }
     Err(MarkerError::NotRead { topic: topic.to_owned(), end })
 }
 
-/// What mends itself, and what an assigning consumer hears about a group it does not use.
-fn is_passing(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::GroupAuthorizationFailed
-                | Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::OperationTimedOut
-                | Code::NotCoordinator
-                | Code::CoordinatorNotAvailable
-                | Code::CoordinatorLoadInProgress
-        )
-    )
+#[expect(clippy::disallowed_methods, reason = "a limit of waiting is told by the machine's clock")]
+fn after(limit: Duration) -> Instant {
+    Instant::now() + limit
 }
 
 fn passed(until: Instant) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "measures a wait for the broker")]
-    let now = Instant::now();
-    now >= until
+    after(Duration::ZERO) >= until
 }

@@ -15,6 +15,7 @@
 //! with its marker; a slot begins anew only after its last transaction is acknowledged; after
 //! anything that leaves a doubt the attempt ends, and the recovery finds out.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(super) struct Gateway {
     pub(super) timeout: Duration,
     pub(super) memory: Arc<Memory>,
     closed: AtomicBool,
+    /// What is known to be written to.
+    topics: Mutex<BTreeSet<Arc<str>>>,
     state: Mutex<State>,
 }
 
@@ -99,8 +102,19 @@ impl Gateway {
         timeout: Duration,
         memory: Arc<Memory>,
     ) -> Self {
-        let (closed, state) = (AtomicBool::new(false), Mutex::default());
-        Gateway { ctx, connection, timeout, memory, closed, state }
+        let (closed, topics, state) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+        Gateway { ctx, connection, timeout, memory, closed, topics, state }
+    }
+
+    /// A sink writes to `topic`.
+    pub(super) fn writes_to(&self, topic: &Arc<str>) {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+    }
+
+    /// What is known to be written to; topics chosen record by record are not.
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.iter().cloned().collect()
     }
 
     fn enter(&self) -> MutexGuard<'_, State> {
@@ -292,7 +306,8 @@ impl Gateway {
         if producer.was_troubled() {
             tracing::info!(slot = slot.0, "the connection failed during a commit: a new producer");
             drop(producer);
-            let fresh = slots::fenced(self, slot)?;
+            let batch_bytes = slots::batch_bytes(self)?;
+            let fresh = slots::fenced(self, slot, batch_bytes)?;
             self.enter().slots[slot.0] = fresh;
         }
         self.enter().flushed = None;

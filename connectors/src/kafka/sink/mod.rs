@@ -208,7 +208,12 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
         let route = match self.guarantee {
             Guarantee::ExactlyOnce => Route::Epochs(self.gateway(&ctx)?),
             Guarantee::AtLeastOnce => {
-                let settings = slots::settings(&self.cluster.connection, None, TIMEOUT_MIN);
+                let settings = slots::settings(
+                    &self.cluster.connection,
+                    None,
+                    TIMEOUT_MIN,
+                    slots::BATCH_BYTES,
+                );
                 Route::AtLeastOnce(Arc::new(Producer::new(&settings)?))
             }
         };
@@ -221,6 +226,9 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
         }
         // Where two sinks contradict each other, `open` says so.
         let gateway = self.gateway(ctx).ok()?;
+        if let TopicOf::One(topic) = &self.inner.topic {
+            gateway.writes_to(topic);
+        }
         let name = format!("kafka:{}", self.cluster.connection.brokers());
         Some((name, Box::new(KafkaParticipant::new(gateway))))
     }

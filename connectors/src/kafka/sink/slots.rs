@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
+use riverrun_kafka::cluster::{Cluster, Isolation};
 use riverrun_kafka::send::{Producer, ProducerSettings, SendError};
 
 use super::gateway::{Gateway, Slot};
@@ -19,7 +20,7 @@ const FENCE: Duration = Duration::from_secs(60);
 /// Bytes in a producer's queue: a flush at the barrier lasts as long as it is deep.
 const QUEUE_BYTES: usize = 16 << 20;
 /// Below the broker's default for `max.message.bytes` (1,048,588), which bounds whole batches.
-const BATCH_BYTES: usize = 900_000;
+pub(super) const BATCH_BYTES: usize = 900_000;
 const LINGER: Duration = Duration::from_millis(5);
 /// Between two lines that say that Kafka does not answer.
 const TELL_MS: i64 = 10_000;
@@ -34,28 +35,50 @@ pub(super) fn settings(
     connection: &riverrun_kafka::connection::Connection,
     transactional_id: Option<String>,
     timeout: Duration,
+    batch_bytes: usize,
 ) -> ProducerSettings {
     ProducerSettings {
         connection: connection.clone(),
         transactional_id,
         transaction_timeout: timeout,
         queue_bytes: QUEUE_BYTES,
-        batch_bytes: BATCH_BYTES,
+        batch_bytes,
         linger: LINGER,
     }
 }
 
 /// A new producer for `slot`: whoever had its id before is fenced.
-pub(super) fn fenced(gateway: &Gateway, slot: Slot) -> Result<Arc<Producer>> {
+pub(super) fn fenced(gateway: &Gateway, slot: Slot, batch_bytes: usize) -> Result<Arc<Producer>> {
     let id = transactional_id(&gateway.ctx.job, slot);
-    let made = Producer::new(&settings(&gateway.connection, Some(id), gateway.timeout))?;
+    let settings = settings(&gateway.connection, Some(id), gateway.timeout, batch_bytes);
+    let made = Producer::new(&settings)?;
     gateway.until_done(FENCE, || made.init())?;
     Ok(Arc::new(made))
 }
 
 /// New producers for all slots.
 pub(super) fn all_fenced(gateway: &Gateway) -> Result<Vec<Arc<Producer>>> {
-    (0..SLOTS).map(|slot| fenced(gateway, Slot(slot))).collect()
+    let batch_bytes = batch_bytes(gateway)?;
+    (0..SLOTS).map(|slot| fenced(gateway, Slot(slot), batch_bytes)).collect()
+}
+
+/// The largest batch that every topic takes: the broker refuses a batch, not a record, that is
+/// larger than the topic's `max.message.bytes`, and the client does not divide it.
+///
+/// # Errors
+/// A topic that is not there.
+pub(super) fn batch_bytes(gateway: &Gateway) -> Result<usize> {
+    let mut cluster = Cluster::connect(&gateway.connection, Isolation::Committed, FENCE)?;
+    let mut smallest = BATCH_BYTES;
+    for topic in gateway.topics() {
+        cluster.describe(&[topic.to_string()])?;
+        let limit = cluster.settings(&topic)?.remove("max.message.bytes");
+        if let Some(limit) = limit.and_then(|limit| limit.parse::<usize>().ok()) {
+            // A tenth for what surrounds the records.
+            smallest = smallest.min(limit - limit / 10);
+        }
+    }
+    Ok(smallest.max(1))
 }
 
 /// Calls until it is done, fails for good, `limit` is over or the attempt has ended. Every call
