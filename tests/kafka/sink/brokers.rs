@@ -5,7 +5,7 @@ use std::time::Duration;
 use riverrun::connectors::datagen::Datagen;
 use riverrun::connectors::kafka::Kafka;
 
-use crate::world::{World, broker, visible};
+use crate::rig::{World, broker, visible};
 
 const RECORDS: u64 = 30_000;
 

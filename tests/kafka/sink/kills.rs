@@ -10,7 +10,7 @@ use riverrun::prelude::*;
 use riverrun::runtime::config::RunOptions;
 use riverrun::runtime::control::Control;
 
-use crate::world::{BROKER, World, child, config, end_of, given, run, visible};
+use crate::rig::{BROKER, World, child, config, end_of, given, run, visible};
 
 const RECORDS: u64 = 12_000;
 const KEYS: u64 = 37;

@@ -9,7 +9,7 @@ use riverrun::connectors::memory::MemorySource;
 use riverrun::prelude::*;
 use riverrun::runtime::config::From;
 
-use crate::world::{BROKER, World, visible};
+use crate::rig::{BROKER, World, visible};
 
 fn pipeline(job: &Job) {
     let kafka = Kafka::brokers(&BROKER.address().to_string());

@@ -4,7 +4,7 @@ use riverrun::connectors::kafka::Kafka;
 use riverrun::connectors::memory::MemorySource;
 use riverrun::prelude::*;
 
-use crate::world::{BROKER, World, visible};
+use crate::rig::{BROKER, World, visible};
 
 fn kafka() -> Kafka {
     Kafka::brokers(&BROKER.address().to_string())

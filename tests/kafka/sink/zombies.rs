@@ -11,7 +11,7 @@ use riverrun::prelude::*;
 use riverrun::runtime::config::RunOptions;
 use riverrun::runtime::control::Control;
 
-use crate::world::{BROKER, LIMIT, World, child, config, end_of, given, run, visible};
+use crate::rig::{BROKER, LIMIT, World, child, config, end_of, given, run, visible};
 
 const RECORDS: u64 = 20_000;
 
