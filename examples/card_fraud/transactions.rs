@@ -1,13 +1,13 @@
 //! Synthetic transactions with planted, labelled fraud.
 
-use riverrun::connectors::datagen::Chance;
+use riverrun::connectors::datagen::{Chance, Datagen};
 use riverrun::prelude::*;
 
 /// `--set out=DIR --set seed=7 --set events=100000 --set rate=50000`.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// The folder of the output.
+    /// The folder of the output; for `fill.rs`, the topic.
     pub(crate) out: String,
     /// Another seed, other transactions.
     pub(crate) seed: u64,
@@ -63,12 +63,17 @@ impl Truth {
     }
 }
 
+/// One split, so that a card's transactions come in one order in every run.
+pub(crate) fn generated(settings: &Settings) -> impl Source<Item = Transaction> + use<> {
+    Datagen::new(transaction).seed(settings.seed).count(settings.events).rate(settings.rate)
+}
+
 const CARDS: u64 = 5_000;
 
 /// Transaction `i` of a hundred a second. In each minute one card is stolen: for twenty seconds
 /// part of the transactions are the thief's, large and, every other minute, from abroad. Some
 /// honest cards spend much too, and some thieves little: no rule finds all fraud and nothing else.
-pub(crate) fn transaction(i: u64, chance: &mut Chance) -> Transaction {
+fn transaction(i: u64, chance: &mut Chance) -> Transaction {
     let (ms, minute) = (i * 10, i / 6_000);
     let stolen = minute * 7_919 % CARDS;
     let thief = ms % 60_000 / 20_000 == 1 && chance.below(60) == 0;

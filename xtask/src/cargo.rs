@@ -31,13 +31,15 @@ pub(crate) fn answers(program: &mut Command) -> bool {
     program.status().is_ok_and(|status| status.success())
 }
 
-/// Builds the example `name` for speed and without anything it does not use, and answers where its
-/// binary lies.
-pub(crate) fn build_example(name: &str) -> Result<PathBuf> {
+/// Builds the example `name` for speed and without anything it does not use: with the `features` it
+/// needs. Answers where its binary lies.
+pub(crate) fn build_example(name: &str, features: &str) -> Result<PathBuf> {
     let words = [
         "build",
         "--release",
         "--no-default-features",
+        "--features",
+        features,
         "--example",
         name,
         "--message-format=json-render-diagnostics",

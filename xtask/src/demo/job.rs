@@ -24,11 +24,19 @@ pub(crate) struct Job {
     config: PathBuf,
     output: PathBuf,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Job {
     /// A job that keeps all it writes below `folder`; `rate` 0 is as fast as it goes.
     pub(crate) fn new(binary: &Path, folder: &Path, options: &Options, rate: u64) -> Result<Self> {
+        let job = Job::bare(binary, folder)?;
+        let out = format!("out={}", job.output.display());
+        Ok(job.set(&out).generating(options, rate))
+    }
+
+    /// A job without settings.
+    pub(crate) fn bare(binary: &Path, folder: &Path) -> Result<Self> {
         let output = folder.join("out");
         std::fs::create_dir_all(&output)
             .with_context(|| format!("cannot create {}", output.display()))?;
@@ -37,13 +45,26 @@ impl Job {
         let text = format!("[checkpoint]\npath = {checkpoints:?}\ninterval = \"200ms\"\n");
         std::fs::write(&config, text)
             .with_context(|| format!("cannot write {}", config.display()))?;
-        let settings = vec![
-            format!("out={}", output.display()),
-            format!("events={}", options.events),
-            format!("rate={rate}"),
-            format!("seed={}", options.seed),
-        ];
-        Ok(Job { binary: binary.to_owned(), config, output, settings })
+        let (binary, settings, environment) = (binary.to_owned(), Vec::new(), Vec::new());
+        Ok(Job { binary, config, output, settings, environment })
+    }
+
+    /// With one more setting, `NAME=VALUE`.
+    pub(crate) fn set(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// With the settings of the generator.
+    pub(crate) fn generating(self, options: &Options, rate: u64) -> Self {
+        let job = self.set(&format!("events={}", options.events));
+        job.set(&format!("rate={rate}")).set(&format!("seed={}", options.seed))
+    }
+
+    /// With a variable in its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Where the job writes.
@@ -58,10 +79,16 @@ impl Job {
 
     /// Runs the job to its end.
     pub(crate) fn run(&self, parallelism: u16, shown: Shown) -> Result<()> {
-        let status = self.start(parallelism, shown)?.wait().context("the job did not end")?;
-        if !status.success() {
-            bail!("the job failed ({status}); its own words are above");
-        }
+        end(self.start(parallelism, shown)?)
+    }
+
+    /// Runs the job for a while, then kills it without warning.
+    pub(crate) fn run_for_and_kill(&self, parallelism: u16, time: Duration) -> Result<()> {
+        let mut child = self.start(parallelism, Shown::Yes)?;
+        std::thread::sleep(time);
+        child.kill().context("the job cannot be killed")?;
+        let status = child.wait().context("the killed job did not end")?;
+        ensure!(status.code().is_none(), "the job ended ({status}) before it could be killed");
         Ok(())
     }
 
@@ -93,10 +120,11 @@ impl Job {
         Ok(())
     }
 
-    fn start(&self, parallelism: u16, shown: Shown) -> Result<Child> {
+    pub(crate) fn start(&self, parallelism: u16, shown: Shown) -> Result<Child> {
         let mut command = Command::new(&self.binary);
         command.arg("run").args(["--parallelism", &parallelism.to_string()]);
         command.arg("--config").arg(&self.config).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
@@ -105,4 +133,13 @@ impl Job {
         }
         command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))
     }
+}
+
+/// Waits until a job has come to its end.
+pub(crate) fn end(mut child: Child) -> Result<()> {
+    let status = child.wait().context("the job did not end")?;
+    if !status.success() {
+        bail!("the job failed ({status}); its own words are above");
+    }
+    Ok(())
 }

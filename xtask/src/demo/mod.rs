@@ -9,6 +9,7 @@
 
 mod compare;
 mod job;
+mod kafka;
 mod truth;
 
 use std::path::Path;
@@ -34,13 +35,19 @@ pub(crate) struct Options {
     /// Draws the transactions: the same number, the same cards and the same fraud.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// From Kafka to Kafka, on a broker that is started for it: needs Java and, once, Maven.
+    #[arg(long)]
+    kafka: bool,
 }
 
 /// Runs the demo; whether the verdict is exact.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let progress = Progress::start();
+    if options.kafka {
+        return kafka::run(options, &progress);
+    }
     progress.say("building the job `card_fraud` for speed; the first build takes minutes");
-    let binary = cargo::build_example("card_fraud")?;
+    let binary = cargo::build_example("card_fraud", "")?;
     progress.say(&format!("built: {}", binary.display()));
 
     let folder = cargo::target().join("demo");

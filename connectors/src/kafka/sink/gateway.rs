@@ -196,7 +196,7 @@ impl Gateway {
             self.fail(error);
         }
         for done in done {
-            let told = result.as_ref().map(|()| ()).map_err(|error| again(error));
+            let told = result.as_ref().map(|()| ()).map_err(again);
             // A writer whose attempt has ended does not wait.
             drop(done.send(told));
         }
