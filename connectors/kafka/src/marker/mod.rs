@@ -56,9 +56,7 @@ pub fn ensure(connection: &Connection, topic: &str, limit: Duration) -> Result<(
             cluster.create(&new)?;
             loop {
                 match cluster.describe(&names) {
-                    Err(ClusterError::NoTopic { .. }) if !passed(until) => {
-                        std::thread::sleep(LOOK);
-                    }
+                    Err(ClusterError::NoTopic { .. }) if !passed(until) => look_again(),
                     described => break described,
                 }
             }
@@ -110,7 +108,7 @@ pub fn read(
             let (topic, open) = (topic.to_owned(), end - stable.end);
             return Err(MarkerError::Open { topic, open });
         }
-        std::thread::sleep(LOOK);
+        look_again();
     }
 }
 
@@ -186,6 +184,11 @@ fn read_from(
         }
     }
     Err(MarkerError::NotRead { topic: topic.to_owned(), end })
+}
+
+#[expect(clippy::disallowed_methods, reason = "everything here blocks a thread of its own")]
+fn look_again() {
+    std::thread::sleep(LOOK);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a limit of waiting is told by the machine's clock")]

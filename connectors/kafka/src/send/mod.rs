@@ -117,10 +117,9 @@ impl Producer {
     /// # Errors
     /// A record that could not be delivered; [`SendError::Again`] when the limit has passed.
     pub fn flush(&self, limit: Duration) -> Result<(), SendError> {
-        #[expect(clippy::disallowed_methods, reason = "measures a wait for the broker")]
-        let began = Instant::now();
+        let until = now() + limit;
         loop {
-            let left = limit.saturating_sub(began.elapsed());
+            let left = until.saturating_duration_since(now());
             let flushed = native::flush(&self.client, left.min(CALL));
             delivered(&self.client)?;
             match flushed {
@@ -152,6 +151,11 @@ impl Producer {
     fn error(&self, error: &rdkafka::error::KafkaError) -> SendError {
         fatal(&self.client).unwrap_or_else(|| error::of(error))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a limit of waiting is told by the machine's clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Whether nothing that was sent has failed.

@@ -196,7 +196,7 @@ impl Gateway {
             self.fail(error);
         }
         for done in done {
-            let told = result.as_ref().map(|()| ()).map_err(again);
+            let told = result.as_ref().copied().map_err(again);
             // A writer whose attempt has ended does not wait.
             drop(done.send(told));
         }
@@ -251,7 +251,7 @@ impl Gateway {
                 if self.is_closed() {
                     return Err(SendError::Failed("the attempt has ended".to_owned()));
                 }
-                std::thread::sleep(FULL_PAUSE);
+                slots::rest(FULL_PAUSE);
             }
         }
         Ok(())

@@ -32,23 +32,24 @@ use super::format::Encode;
 /// Headers of a record: names, which may repeat, and values, which may be absent.
 pub type Headers = Vec<(String, Option<Vec<u8>>)>;
 
-type ByRecord<T, R> = Option<Box<dyn Fn(&T) -> R + Send + Sync>>;
+type ByRecord<T, R> = Box<dyn Fn(&T) -> R + Send + Sync>;
+type Append<T> = Box<dyn Fn(&T, &mut Vec<u8>) + Send + Sync>;
 
 /// How records find their topic.
 enum TopicOf<T> {
     One(Arc<str>),
-    ByRecord(Box<dyn Fn(&T) -> Cow<'static, str> + Send + Sync>),
+    ByRecord(ByRecord<T, Cow<'static, str>>),
 }
 
 /// The shape of a record in Kafka.
 struct Inner<T, E> {
     topic: TopicOf<T>,
     encode: E,
-    key: Option<Box<dyn Fn(&T, &mut Vec<u8>) + Send + Sync>>,
-    partition: ByRecord<T, Option<i32>>,
-    headers: ByRecord<T, Headers>,
-    timestamp: ByRecord<T, Timestamp>,
-    tombstone: ByRecord<T, bool>,
+    key: Option<Append<T>>,
+    partition: Option<ByRecord<T, Option<i32>>>,
+    headers: Option<ByRecord<T, Headers>>,
+    timestamp: Option<ByRecord<T, Timestamp>>,
+    tombstone: Option<ByRecord<T, bool>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -116,7 +116,7 @@ fn still_owner(gateway: &Gateway, topic: &str) -> Result<()> {
                         "its producers were fenced long before their transaction could expire";
                     return Err(Superseded(why.to_owned()).into());
                 }
-                std::thread::sleep(Duration::from_millis(200));
+                slots::rest(Duration::from_millis(200));
             }
         }
     }

@@ -109,6 +109,15 @@ pub(super) fn until_done(
             told = now;
             tracing::warn!(waited_ms = waited, %error, "waiting for Kafka");
         }
-        std::thread::sleep(Duration::from_millis(10));
+        rest(Duration::from_millis(10));
     }
+}
+
+/// Waits, on a thread for blocking work.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "never on a worker: whoever calls this blocks anyway"
+)]
+pub(super) fn rest(duration: Duration) {
+    std::thread::sleep(duration);
 }
