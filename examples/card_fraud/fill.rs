@@ -1,11 +1,12 @@
 //! Fills a Kafka topic with the transactions of the card fraud example, keyed by card: as many as
 //! `--set events=N`, at `--set rate=N` a second, into the topic `--set out=NAME`.
-#![allow(dead_code, reason = "the transactions are shared with the jobs that judge them")]
+mod generator;
 mod transactions;
 
+use generator::{Settings, generated};
 use riverrun::connectors::kafka::Kafka;
 use riverrun::prelude::*;
-use transactions::{Settings, Transaction, generated};
+use transactions::Transaction;
 
 fn main() -> ExitCode {
     riverrun::main("card-fraud-fill", pipeline)

@@ -2,7 +2,7 @@
 
 use riverrun::prelude::*;
 
-use crate::transactions::{Spend, Transaction, Truth};
+use crate::transactions::Transaction;
 
 /// What is found, and beside it what there was to find.
 pub(crate) struct Found {
@@ -29,6 +29,31 @@ pub(crate) fn find(transactions: Stream<Transaction>) -> Found {
         .aggregate::<Spend>("planted")
         .map(Truth::of);
     Found { suspicions, travel, truth }
+}
+
+/// What a card spent in a window.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Spend {
+    /// How often.
+    pub(crate) count: u64,
+    /// How much.
+    pub(crate) cents: i64,
+}
+
+/// The label of one planted fraud: the card, and the span of the thief's payments.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Truth {
+    card: u64,
+    from_ms: i64,
+    to_ms: i64,
+}
+
+impl Truth {
+    /// Of a session of the thief's payments, which ends a gap of 20 s after the last of them.
+    pub(crate) fn of(planted: Windowed<u64, Spend>) -> Truth {
+        let (from, to) = (planted.window.start, planted.window.end - secs(20));
+        Truth { card: planted.key, from_ms: from.as_millis(), to_ms: to.as_millis() }
+    }
 }
 
 impl Aggregate<Transaction> for Spend {

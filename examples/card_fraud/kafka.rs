@@ -32,7 +32,7 @@ fn pipeline(job: &Job) -> Result<()> {
         .until(if to_end { End::Latest } else { End::Never })
         .event_time(|tx| tx.at, Watermarks::bounded_out_of_orderness(secs(5)));
     let found = fraud::find(job.source("transactions", transactions));
-    let card = |spend: &Windowed<u64, transactions::Spend>| spend.key.to_string();
+    let card = |spend: &Windowed<u64, fraud::Spend>| spend.key.to_string();
     found.suspicions.sink("suspicions", kafka.write_json("suspicions").key(card));
     found.travel.sink("travel", kafka.write_json("travel"));
     found.truth.sink("truth", kafka.write_json("truth"));

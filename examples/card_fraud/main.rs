@@ -6,10 +6,11 @@
 //! demo` can tell how much of it was found: `cargo run --release --example card_fraud -- run`. On
 //! Kafka: `kafka.rs` beside this.
 mod fraud;
+mod generator;
 mod transactions;
 
+use generator::{Settings, generated};
 use riverrun::prelude::*;
-use transactions::{Settings, generated};
 
 fn main() -> ExitCode {
     riverrun::main("card-fraud", pipeline)

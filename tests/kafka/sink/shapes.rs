@@ -19,7 +19,7 @@ fn case_41_key_headers_timestamp_tombstones_and_topics_by_record() {
     for topic in ["shapes-even", "shapes-odd"] {
         BROKER.create_topic(topic, 2, &[]).expect("makes");
     }
-    let topic = |n: &u64| if n % 2 == 0 { "shapes-even" } else { "shapes-odd" };
+    let topic = |n: &u64| if n.is_multiple_of(2) { "shapes-even" } else { "shapes-odd" };
     let headers = |n: &u64| {
         let value = |n: u64| Some(n.to_string().into_bytes());
         vec![("n".to_owned(), value(*n)), ("n".to_owned(), None)]
