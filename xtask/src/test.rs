@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Leave out what needs RocksDB, and so a C++ compiler.
     #[arg(long)]
     without_rocksdb: bool,
+    /// Leave out what needs Kafka, and so Java.
+    #[arg(long)]
+    without_kafka: bool,
 }
 
 /// One step.
@@ -84,6 +87,8 @@ const STEPS: [Step; 7] = [
             "--workspace",
             "--exclude",
             "riverrun-kafka",
+            "--exclude",
+            "riverrun-kafka-tests",
             "--all-targets",
             "--no-default-features",
             "--",
@@ -104,6 +109,8 @@ const STEPS: [Step; 7] = [
             "--workspace",
             "--exclude",
             "riverrun-kafka",
+            "--exclude",
+            "riverrun-kafka-tests",
             "--no-default-features",
             "--lib",
             "--bins",
@@ -119,6 +126,8 @@ const STEPS: [Step; 7] = [
             "--workspace",
             "--exclude",
             "riverrun-kafka",
+            "--exclude",
+            "riverrun-kafka-tests",
             "--no-default-features",
             "--doc",
             "--no-fail-fast",
@@ -179,6 +188,65 @@ const ROCKSDB_STEPS: [Step; 3] = [
     },
 ];
 
+/// Needs a C compiler, Java and, once, Maven. The first of them compiles librdkafka.
+const KAFKA_STEPS: [Step; 4] = [
+    Step {
+        what: "lints of what needs Kafka (librdkafka takes about 2 minutes on two cores, once)",
+        words: &[
+            "clippy",
+            "--package",
+            "riverrun-kafka",
+            "--package",
+            "riverrun-connectors",
+            "--package",
+            "riverrun-kafka-tests",
+            "--package",
+            "riverrun",
+            "--package",
+            "xtask",
+            "--no-default-features",
+            "--features",
+            "riverrun-connectors/kafka,riverrun/kafka",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        needs: Some(CLIPPY),
+    },
+    Step {
+        what: "tests of Kafka's door and the connector",
+        words: &[
+            "test",
+            "--package",
+            "riverrun-kafka",
+            "--package",
+            "riverrun-connectors",
+            "--features",
+            "riverrun-connectors/kafka",
+            "--lib",
+            "--no-fail-fast",
+        ],
+        needs: None,
+    },
+    Step {
+        what: "the broker that the tests start",
+        words: &["test", "--package", "xtask", "--test", "kafka"],
+        needs: Some(JAVA),
+    },
+    Step {
+        what: "whole jobs on a real broker: killed, fenced, expired, broker killed",
+        words: &["test", "--package", "riverrun-kafka-tests", "--no-fail-fast"],
+        needs: Some(JAVA),
+    },
+];
+
+const JAVA: Need = Need {
+    tool: Tool::Own("java"),
+    remedy: "install Java 17 or later, and Maven: `apt-get install default-jre-headless maven`",
+    optional: false,
+};
+
 const CLIPPY: Need = Need {
     tool: Tool::Cargo("clippy"),
     remedy: "install clippy: `rustup component add clippy`",
@@ -195,6 +263,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         false => {
             steps.extend(&ROCKSDB_STEPS);
             progress.say("then RocksDB is built, with clang, for the tests that need it");
+        }
+    }
+    match options.without_kafka {
+        true => progress.say("what needs Kafka is left out, as asked: this is not everything"),
+        false => {
+            steps.extend(&KAFKA_STEPS);
+            progress.say("then librdkafka, and a Kafka broker is started for the tests on it");
         }
     }
     let mut tally = Tally::default();
