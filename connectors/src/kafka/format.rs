@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use anyhow::Context as _;
 use riverrun_engine::Result;
+use riverrun_engine::bad::BadRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -114,6 +115,17 @@ impl Decode for Text {
 impl Encode<String> for Text {
     fn encode(&self, item: &String, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(item.as_bytes());
+        Ok(())
+    }
+}
+
+/// Records that could not be read, as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsRead;
+
+impl Encode<BadRecord> for AsRead {
+    fn encode(&self, item: &BadRecord, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(item.bytes());
         Ok(())
     }
 }

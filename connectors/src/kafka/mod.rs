@@ -10,11 +10,12 @@ pub mod source;
 
 use std::sync::Arc;
 
+use riverrun_engine::bad::BadRecord;
 pub use riverrun_engine::bad::OnBad;
 use riverrun_engine::data::Data;
 use riverrun_kafka::connection::Connection;
 
-use self::format::{Bytes, Decode, Encode, Json, Rmp, Text};
+use self::format::{AsRead, Bytes, Decode, Encode, Json, Rmp, Text};
 use self::sink::memory::Memory;
 pub use self::sink::{Headers, KafkaSink, KafkaWriter};
 use self::source::Values;
@@ -74,6 +75,20 @@ impl Kafka {
     #[must_use]
     pub fn write_bytes(&self, topic: &str) -> KafkaSink<Vec<u8>, Bytes> {
         self.write(topic, Bytes)
+    }
+
+    /// A sink for records that could not be read: as they are, with headers that say from where
+    /// (`riverrun.split`, `riverrun.position`) and why (`riverrun.reason`).
+    #[must_use]
+    pub fn write_bad(&self, topic: &str) -> KafkaSink<BadRecord, AsRead> {
+        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+        self.write(topic, AsRead).headers(move |bad: &BadRecord| {
+            vec![
+                header("riverrun.split", &bad.split),
+                header("riverrun.position", &bad.position.to_string()),
+                header("riverrun.reason", &bad.reason),
+            ]
+        })
     }
 
     /// A sink that writes to `topic` in a format of your own.

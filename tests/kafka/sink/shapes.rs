@@ -1,6 +1,6 @@
 //! What a record looks like in Kafka, and where it goes.
 
-use riverrun::connectors::kafka::Kafka;
+use riverrun::connectors::kafka::{End, Kafka};
 use riverrun::connectors::memory::MemorySource;
 use riverrun::prelude::*;
 
@@ -82,6 +82,37 @@ fn case_23_a_batch_is_never_larger_than_the_topic_takes_and_a_missing_topic_is_n
     assert!(error.contains("RR0713") && error.contains("'smal'"), "{error}");
     world.run(build("small")).expect("ends well");
     assert_eq!(visible(&BROKER, "small").len(), notes.len());
+}
+
+#[test]
+fn dead_letters_are_as_they_were_read_and_say_from_where_and_why() {
+    for topic in ["dead-in", "dead-out", "dead-bad"] {
+        BROKER.create_topic(topic, 1, &[]).expect("makes");
+    }
+    let records = [(None, Some("7")), (None, Some("seven")), (None, Some("8"))];
+    BROKER.produce("dead-in", &records).expect("writes");
+    let world = World::new("dead");
+    for _ in 0..2 {
+        // The second run goes on behind the last record: nothing comes twice.
+        let ended = world.run(|job| {
+            let numbers = kafka().read_json::<u64>("dead-in").until(End::Latest).or_bad();
+            let numbers = job.source("numbers", numbers);
+            let good = numbers.dead_letter("bad", kafka().write_bad("dead-bad"));
+            good.sink("out", kafka().write_json("dead-out"));
+        });
+        ended.expect("ends well");
+    }
+    let good = visible(&BROKER, "dead-out");
+    assert_eq!(good.iter().filter_map(|r| r.value_text()).collect::<Vec<_>>(), ["7", "8"]);
+    let bad = visible(&BROKER, "dead-bad");
+    assert_eq!((bad.len(), bad[0].value_text()), (1, Some("seven")));
+    let header = |name: &str| {
+        let (_, value) = bad[0].headers.iter().find(|(known, _)| known == name).expect("there");
+        String::from_utf8(value.clone().expect("has a value")).expect("text")
+    };
+    assert_eq!(header("riverrun.split"), "dead-in/0");
+    assert_eq!(header("riverrun.position"), "1");
+    assert!(header("riverrun.reason").contains("JSON"), "{}", header("riverrun.reason"));
 }
 
 #[test]
