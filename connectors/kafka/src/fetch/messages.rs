@@ -93,11 +93,11 @@ impl Message {
     /// Topic and partition; `None` for what belongs to no topic.
     pub(super) fn partition(&self) -> Option<(String, i32)> {
         let message = self.get();
+        if message.rkt.is_null() {
+            return None;
+        }
         // SAFETY: the handle is alive as long as the message; the name is copied.
-        let topic = match message.rkt.is_null() {
-            true => return None,
-            false => unsafe { text(sys::rd_kafka_topic_name(message.rkt)) },
-        };
+        let topic = unsafe { text(sys::rd_kafka_topic_name(message.rkt)) };
         Some((topic, message.partition))
     }
 
