@@ -1,8 +1,9 @@
 //! Records that could not be read, as values: a source that is told to hand them on instead of
 //! failing reads [`Parsed`] items, and the job decides where the [`BadRecord`]s go.
 //!
-//! Made by sources (`Files::json_lines_or_bad`, `.or_bad()` of Kafka), taken apart by `.dead_letter(sink)`. Because bad
-//! records travel like good ones, they are part of the same checkpoint and appear exactly once.
+//! Made by sources (`Files::json_lines_or_bad`, `.or_bad()` of Kafka), taken apart by
+//! `.dead_letter(sink)`. Because bad records travel like good ones, they are part of the same
+//! checkpoint and appear exactly once.
 
 use std::fmt;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use riverrun::connectors::kafka::Kafka;
@@ -77,6 +78,16 @@ impl Cluster {
             let done = admin.create_partitions([&more], options).await.expect("answers");
             done.into_iter().for_each(|topic| drop(topic.expect("grows")));
         });
+    }
+
+    /// What the group has of partition 0 of `topic`.
+    pub(crate) fn group_offset(&self, group: &str, topic: &str) -> Option<i64> {
+        let consumer: BaseConsumer =
+            self.config().set("group.id", group).create().expect("a consumer");
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, 0);
+        let told = consumer.committed_offsets(asked, LIMIT).expect("answers");
+        told.elements().first().and_then(|element| element.offset().to_raw())
     }
 
     /// Deletes the records before `offset`.

@@ -17,8 +17,8 @@ use crate::checkpoint::restore::migrations_for;
 use crate::checkpoint::{Chain, RestoredState};
 use crate::doors;
 
-/// The name under which `--drop-state UID/#splits` gives up a source's offsets: of one that is gone,
-/// or of one that is to begin anew.
+/// The name under which `--drop-state UID/#splits` gives up a source's offsets: of one that is
+/// gone, or of one that is to begin anew.
 pub const SPLITS: &str = "#splits";
 
 /// Sections read and not yet applied, of each subtask that is being built.

@@ -78,6 +78,13 @@ impl Live {
         world
     }
 
+    /// Stops it, unless it has ended by itself.
+    fn stop_if_it_runs(self) -> (World, Outcome) {
+        let _ended = give(&self.orders, CommandKind::Stop { savepoint: false });
+        let (world, ended) = self.job.join().expect("no panic");
+        (world, ended.expect("runs"))
+    }
+
     /// The error it ends with by itself.
     fn failure(self) -> (World, String) {
         let (world, ended) = self.job.join().expect("no panic");

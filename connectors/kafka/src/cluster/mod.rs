@@ -139,8 +139,6 @@ pub(crate) fn passes(code: Code) -> bool {
             | Code::BrokerNotAvailable
             | Code::ReplicaNotAvailable
             | Code::NetworkException
-            | Code::UnknownLeaderEpoch
-            | Code::FencedLeaderEpoch
             | Code::OffsetNotAvailable
             | Code::WaitingForCoordinator
             | Code::NotController

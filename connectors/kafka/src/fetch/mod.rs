@@ -125,6 +125,8 @@ impl Fetcher {
             ("check.crcs", "true".to_owned()),
             // The default of 1000 makes a fetcher sleep for a second whenever its queue is full.
             ("fetch.queue.backoff.ms", "2".to_owned()),
+            // As long a broker waits before it says that there is nothing more.
+            ("fetch.wait.max.ms", "100".to_owned()),
             ("queued.min.messages", "10000".to_owned()),
             ("queued.max.messages.kbytes", kilobytes.to_string()),
             ("fetch.max.bytes", response.to_string()),

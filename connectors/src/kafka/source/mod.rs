@@ -174,11 +174,7 @@ impl<S: Shape> KafkaSource<S> {
         Ok(())
     }
 
-    fn from_survey<R>(
-        &self,
-        ctx: &TaskContext,
-        ask: impl FnOnce(&survey::Survey) -> R,
-    ) -> Result<R> {
+    fn surveyed<R>(&self, ctx: &TaskContext, ask: impl FnOnce(&survey::Survey) -> R) -> Result<R> {
         let answer = self.registry.ask(ctx, ask);
         answer.ok_or_else(|| anyhow::anyhow!("another attempt asked for the splits meanwhile"))
     }
@@ -196,16 +192,16 @@ impl<S: Shape> Source for KafkaSource<S> {
     async fn discover(&self, ctx: &TaskContext) -> Result<Vec<KafkaSplit>> {
         self.survey(ctx).await?;
         if let Some(first) = self.registry.first(&ctx.uid) {
-            return self.from_survey(ctx, |survey| survey.after(&self.settings, first));
+            return self.surveyed(ctx, |survey| survey.after(&self.settings, first));
         }
-        let first = self.from_survey(ctx, |survey| survey.first(&self.settings))??;
+        let first = self.surveyed(ctx, |survey| survey.first(&self.settings))??;
         self.registry.keep_first(&ctx.uid, first.clone());
         Ok(first)
     }
 
     async fn discover_again(&self, ctx: &TaskContext) -> Result<Vec<KafkaSplit>> {
         self.survey(ctx).await?;
-        self.from_survey(ctx, |survey| survey.again(&self.settings))
+        self.surveyed(ctx, |survey| survey.again(&self.settings))
     }
 
     async fn open(&self, ctx: TaskContext) -> Result<KafkaReader<S>> {

@@ -256,7 +256,7 @@ impl<S: Shape> SourceReader for KafkaReader<S> {
         let index = SplitIndex(self.assigned.len());
         let next = offset.next;
         let fetched = end.is_none_or(|end| next < end);
-        let at_thread = fetched.then(|| PartitionIndex(self.fetched.len()));
+        let at_thread = fetched.then_some(PartitionIndex(self.fetched.len()));
         let assigned =
             Assigned { place: place.clone(), next, end, index: at_thread, lag: 0, ended: false };
         self.assigned.push(assigned);
