@@ -37,7 +37,7 @@ pub(crate) fn properties(ports: Ports, data: &Path, more: &[(String, String)]) -
 }
 
 /// What is the same for every node.
-const FIXED: [(&str, &str); 20] = [
+const FIXED: [(&str, &str); 21] = [
     ("controller.listener.names", "CONTROLLER"),
     ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
     ("inter.broker.listener.name", "PLAINTEXT"),
@@ -51,6 +51,8 @@ const FIXED: [(&str, &str); 20] = [
     ("share.coordinator.state.topic.min.isr", "1"),
     ("share.coordinator.state.topic.num.partitions", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
+    // Records carry their event time; the default would throw away what happened a week ago.
+    ("log.retention.ms", "-1"),
     // Transactions that have expired are aborted at once, not in ten seconds' time.
     ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
     // A node that was killed comes back when its own session has ended. Heartbeats come well
