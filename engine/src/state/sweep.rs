@@ -22,12 +22,13 @@ use crate::time::Timestamp;
 
 /// What a call may look at, whatever was written.
 const CREDIT_CALL: isize = 64;
-/// What it may look at more for each write since the last: places, of which every second is free.
-const CREDIT_WRITE: isize = 4;
-/// The most credit of one call: about a tenth of a millisecond of looks.
-const CREDIT_MAX: isize = 8192;
+/// What it may look at more for each write since the last: what is written once is removed once,
+/// and of the places beside it about every second is free.
+const CREDIT_WRITE: isize = REMOVAL + 4;
+/// The most credit of one call: some tenths of a millisecond where all of it has ended.
+const CREDIT_MAX: isize = 16_384;
 /// What a removal costs, in looks.
-const REMOVAL: isize = 8;
+const REMOVAL: isize = 4;
 
 /// What an entry is like at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
