@@ -6,6 +6,7 @@ mod begins;
 mod changed;
 mod commits;
 mod damaged;
+mod fixtures;
 mod graphs;
 mod panics;
 mod rescale;
