@@ -172,3 +172,5 @@ impl<P: ProcessFunction> Operator for Process<P> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ttl_tests;

@@ -260,7 +260,8 @@ impl<P: ProcessFunction> Harness<P> {
         &self.metrics
     }
 
-    /// How many entries the state `name` holds, over all keys: 0 when nothing is left behind.
+    /// How many entries the state `name` holds, over all keys: 0 when nothing is left behind. What
+    /// has ended counts until it is swept, some calls later.
     ///
     /// # Panics
     /// When there is no such state.

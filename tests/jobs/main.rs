@@ -8,6 +8,7 @@ mod commits;
 mod damaged;
 mod fixtures;
 mod graphs;
+mod lives;
 mod panics;
 mod rescale;
 mod runs;
