@@ -173,8 +173,8 @@ impl<K: Key> Declare<K> {
     /// Reads `state` also from checkpoints in which it held `Old`s. Where it has a time to live, so
     /// had the old one, and what ends still ends then.
     ///
-    /// A state that had a time to live and has none any more held pairs of the moment and the value:
-    /// `op.migrate(&last, |(until, old): (Timestamp, Old)| ..)`. Some of them may have ended.
+    /// A state that had a time to live and has none any more held pairs of the moment and the
+    /// value: `op.migrate(&last, |(until, old): (Timestamp, Old)| ..)`. Some of them may have ended.
     pub fn migrate<Old: Data, V: Data>(&mut self, state: &ValueState<V>, f: fn(Old) -> V) {
         if state.ttl().is_some() {
             self.migration(state.index(), move |(until, old): Until<Old>| (until, f(old)));
@@ -184,8 +184,8 @@ impl<K: Key> Declare<K> {
     }
 
     /// Reads `state`, which has a time to live, also from checkpoints in which it had none, or one
-    /// by another clock (`Old` is then a pair of the moment and the value): `f` says when each value
-    /// ends, and the value.
+    /// by another clock (`Old` is then a pair of the moment and the value): `f` says when each
+    /// value ends, and the value.
     ///
     /// # Panics
     /// When the state has no time to live.

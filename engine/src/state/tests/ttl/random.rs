@@ -1,4 +1,4 @@
-//! Random histories against plain maps and a clock in the hand; more of them by `PROPTEST_CASES`.
+//! Random histories against plain maps and a clock in the hand.
 
 use proptest::prelude::*;
 
