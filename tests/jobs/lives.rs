@@ -28,9 +28,10 @@ impl ProcessFunction for Sum {
 
 type Input = MemorySource<u64>;
 type Out = MemoryOutput<u64>;
+type Open = fn(&mut Declare<u64>) -> Sum;
 
 /// The sums of even and odd numbers; number n happened at second n.
-fn sums(job: &Job, input: &Input, out: &Out, open: fn(&mut Declare<u64>) -> Sum) {
+fn sums(job: &Job, input: &Input, out: &Out, open: Open) {
     let watermarks = Watermarks::bounded_out_of_orderness(millis(0)).without_wall_clock();
     let timed = input.clone().event_time(|n: &u64| at(*n as i64), watermarks);
     job.source("in", timed).key_by(|n| n % 2).process("sum", open).sink("out", out.sink());
@@ -53,7 +54,7 @@ fn by_wall_clock(op: &mut Declare<u64>) -> Sum {
 }
 
 /// A world with a checkpoint of `open` after `first`; then `then` wait.
-fn stopped(open: fn(&mut Declare<u64>) -> Sum, first: &[u64], then: &[u64]) -> (World, Input) {
+fn stopped(open: Open, first: &[u64], then: &[u64]) -> (World, Input) {
     let (world, out) = (World::new(), Out::new());
     let (input, live): (Input, MemoryInput<u64>) = MemorySource::live(1);
     first.iter().for_each(|n| live.push(0, *n));
@@ -67,7 +68,7 @@ fn stopped(open: fn(&mut Declare<u64>) -> Sum, first: &[u64], then: &[u64]) -> (
 }
 
 /// The last sums that a run shows, as many as there are keys.
-fn last(world: &World, input: &Input, open: fn(&mut Declare<u64>) -> Sum) -> Vec<u64> {
+fn last(world: &World, input: &Input, open: Open) -> Vec<u64> {
     let out = Out::new();
     world.run(|job| sums(job, input, &out, open)).expect("it goes on");
     let items = out.items();
@@ -100,7 +101,7 @@ fn what_ended_before_a_stop_is_not_there_after_it() {
 
 #[test]
 fn a_time_to_live_that_comes_goes_or_follows_another_clock_is_said() {
-    let cases: [(fn(&mut Declare<u64>) -> Sum, fn(&mut Declare<u64>) -> Sum); 3] =
+    let cases: [(Open, Open); 3] =
         [(lasting, for_ten_seconds), (for_ten_seconds, lasting), (for_ten_seconds, by_wall_clock)];
     for (before, after) in cases {
         let (world, input) = stopped(before, &[1, 2], &[3, 4]);

@@ -174,7 +174,7 @@ impl<K: Key> Declare<K> {
     /// had the old one, and what ends still ends then.
     ///
     /// A state that had a time to live and has none any more held pairs of the moment and the
-    /// value: `op.migrate(&last, |(until, old): (Timestamp, Old)| ..)`. Some of them may have ended.
+    /// value: `op.migrate(&last, |(until, old): (Timestamp, Old)| ..)`. Some may have ended.
     pub fn migrate<Old: Data, V: Data>(&mut self, state: &ValueState<V>, f: fn(Old) -> V) {
         if state.ttl().is_some() {
             self.migration(state.index(), move |(until, old): Until<Old>| (until, f(old)));
