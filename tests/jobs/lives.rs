@@ -3,9 +3,10 @@
 
 use riverrun::connectors::memory::{MemoryInput, MemoryOutput, MemorySource};
 use riverrun::prelude::*;
-use riverrun::runtime::control::CommandKind;
+use riverrun::runtime::control::{CommandKind, Control};
 
-use crate::world::World;
+use crate::seen::Seen;
+use crate::world::{World, give};
 
 /// Adds up the items of a key that were not forgotten, and shows the sum.
 struct Sum {
@@ -31,9 +32,14 @@ type Out = MemoryOutput<u64>;
 type Open = fn(&mut Declare<u64>) -> Sum;
 
 /// The sums of even and odd numbers; number n happened at second n.
-fn sums(job: &Job, input: &Input, out: &Out, open: Open) {
+fn sums(job: &Job, input: &Input, out: &Out, seen: &Seen, open: Open) {
+    let seen = seen.clone();
+    let clock = move |n: &u64| {
+        seen.read(*n);
+        at(*n as i64)
+    };
     let watermarks = Watermarks::bounded_out_of_orderness(millis(0)).without_wall_clock();
-    let timed = input.clone().event_time(|n: &u64| at(*n as i64), watermarks);
+    let timed = input.clone().event_time(clock, watermarks);
     job.source("in", timed).key_by(|n| n % 2).process("sum", open).sink("out", out.sink());
 }
 
@@ -55,13 +61,18 @@ fn by_wall_clock(op: &mut Declare<u64>) -> Sum {
 
 /// A world with a checkpoint of `open` after `first`; then `then` wait.
 fn stopped(open: Open, first: &[u64], then: &[u64]) -> (World, Input) {
-    let (world, out) = (World::new(), Out::new());
+    // With one subtask the watermark of what was read is there before the barrier.
+    let (world, out) = (World::new().at(1), Out::new());
     let (input, live): (Input, MemoryInput<u64>) = MemorySource::live(1);
     first.iter().for_each(|n| live.push(0, *n));
-    let stop = CommandKind::Stop { savepoint: false };
-    let pause = std::time::Duration::from_millis(250);
-    let ended = world.run_and_order(|job| sums(job, &input, &out, open), stop, pause);
-    ended.expect("it stops");
+    let (seen, (control, orders)) = (Seen::default(), Control::by_hand());
+    let (read, highest) = (seen.clone(), first.iter().max().copied().unwrap_or(0));
+    let stopper = std::thread::spawn(move || {
+        read.wait(highest);
+        give(&orders, CommandKind::Stop { savepoint: false })
+    });
+    world.start(|job| sums(job, &input, &out, &seen, open), control).0.expect("it stops");
+    stopper.join().expect("it waits").expect("it was stopped").expect("with a checkpoint");
     then.iter().for_each(|n| live.push(0, *n));
     live.close();
     (world, input)
@@ -70,7 +81,7 @@ fn stopped(open: Open, first: &[u64], then: &[u64]) -> (World, Input) {
 /// The last sums that a run shows, as many as there are keys.
 fn last(world: &World, input: &Input, open: Open) -> Vec<u64> {
     let out = Out::new();
-    world.run(|job| sums(job, input, &out, open)).expect("it goes on");
+    world.run(|job| sums(job, input, &out, &Seen::default(), open)).expect("it goes on");
     let items = out.items();
     let mut last = items[items.len() - 2..].to_vec();
     last.sort_unstable();
@@ -105,7 +116,7 @@ fn a_time_to_live_that_comes_goes_or_follows_another_clock_is_said() {
         [(lasting, for_ten_seconds), (for_ten_seconds, lasting), (for_ten_seconds, by_wall_clock)];
     for (before, after) in cases {
         let (world, input) = stopped(before, &[1, 2], &[3, 4]);
-        let error = world.error(|job| sums(job, &input, &Out::new(), after));
+        let error = world.error(|job| sums(job, &input, &Out::new(), &Seen::default(), after));
         for part in ["RR0102", "time to live", "sum/sum", "migrate_to_ttl", "10000 ms"] {
             assert!(error.contains(part), "'{part}' is not in: {error}");
         }

@@ -12,6 +12,7 @@ mod lives;
 mod panics;
 mod rescale;
 mod runs;
+mod seen;
 #[cfg(feature = "rocksdb")]
 mod spill;
 mod stops;
