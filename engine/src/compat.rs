@@ -2,14 +2,16 @@
 //!
 //! Rules: an added operator or state starts empty. State that the job no longer has is refused
 //! unless it is given up by name. State whose codec, kind, key or value type changed is refused
-//! unless the new type reads the old one (fields added) or a migration is declared.
+//! unless the new type reads the old one (fields added) or a migration is declared. A time to live
+//! may become longer or shorter; where it comes, goes or follows another clock, only a migration
+//! can say when each entry ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
 use crate::graph::{Graph, Uid};
-use crate::state::{StateSpec, TypeShape};
+use crate::state::{StateSpec, Ttl, TypeShape};
 
 /// Why a checkpoint cannot be restored into this job.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -32,16 +34,16 @@ pub enum CompatError {
     /// The type, kind or codec is another.
     #[error(
         "RR0102: the {what} of state '{uid}/{state}' changed: the checkpoint holds {stored}, the \
-         job declares {declared}; declare a migration with `op.migrate(&state, |old: Old| ..)`, \
-         or give \
-         the state up with `--drop-state {uid}/{state}`"
+         job declares {declared}; declare a migration with `op.migrate(&state, |old: Old| ..)` \
+         (where it gets a time to live, `op.migrate_to_ttl(&state, |old: Old| (until, ..))`), or \
+         give the state up with `--drop-state {uid}/{state}`"
     )]
     Changed {
         /// The operator.
         uid: Uid,
         /// The state.
         state: String,
-        /// What changed: kind, codec, key type, value type.
+        /// What changed: kind, codec, key type, value type, time to live.
         what: &'static str,
         /// As in the checkpoint.
         stored: String,
@@ -130,11 +132,20 @@ fn compare(
     {
         return Err(changed("map key type", old.to_string(), new.to_string()));
     }
-    if new.value.reads(&stored.value) {
+    let clock = |ttl: &Option<Ttl>| ttl.map(Ttl::time);
+    let same_clock = clock(&stored.ttl) == clock(&new.ttl);
+    if same_clock && new.value.reads(&stored.value) {
         return Ok(None);
     }
     if new.migrates_from.iter().any(|shape| shape.same(&stored.value)) {
         return Ok(Some(stored.value.clone()));
+    }
+    if !same_clock {
+        let said = |spec: &StateSpec| match spec.ttl {
+            Some(ttl) => format!("{} that end {ttl}", spec.value),
+            None => format!("{} that never end", spec.value),
+        };
+        return Err(changed("time to live", said(stored), said(new)));
     }
     Err(changed("value type", stored.value.to_string(), new.value.to_string()))
 }

@@ -71,6 +71,21 @@ pub enum GraphError {
         /// The state.
         state: String,
     },
+    /// State that ends by a clock that is not there.
+    #[error(
+        "RR0010: the state '{state}' of '{uid}' at {at} has a time to live in event time, but no \
+         clock is upstream: give the source one with `.event_time(|item| item.at, \
+         Watermarks::bounded_out_of_orderness(secs(5)))`, or the state \
+         `op.ttl(Ttl::since_write(..).processing_time())`"
+    )]
+    TtlClock {
+        /// The operator.
+        uid: Uid,
+        /// Where.
+        at: &'static Location<'static>,
+        /// The state.
+        state: String,
+    },
     /// Nothing to run.
     #[error("RR0006: the job has no source: begin with `job.source(\"name\", ..)`")]
     NoSource,

@@ -14,7 +14,8 @@ use crate::erased::{ErasedOperator, ErasedSink, ErasedSource};
 use crate::error::GraphError;
 use crate::key::KeyGroupRange;
 use crate::output::Port;
-use crate::state::StateSpec;
+use crate::state::{StateSpec, Ttl};
+use crate::timer::TimeDomain;
 
 /// The permanent name of an operator: labels graph, metrics, logs and checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -252,9 +253,14 @@ impl Graph {
             NodeKind::Source(source) => source.check(),
             NodeKind::Sink(sink) => sink.check(),
             NodeKind::Operator(open) => {
-                let twice = open(KeyGroupRange::all(groups), false).declared_twice;
+                let opened = open(KeyGroupRange::all(groups), false);
                 let error = |state| GraphError::StateTwice { uid: uid.clone(), at, state };
-                found.extend(twice.into_iter().map(error));
+                found.extend(opened.declared_twice.into_iter().map(error));
+                let by_event = |ttl: Ttl| ttl.time() == TimeDomain::Event;
+                let ends = |spec: &StateSpec| !clocked && spec.ttl.is_some_and(by_event);
+                let ending = opened.states.into_iter().filter(ends).map(|spec| spec.name);
+                let error = |state| GraphError::TtlClock { uid: uid.clone(), at, state };
+                found.extend(ending.map(error));
                 Ok(())
             }
         };

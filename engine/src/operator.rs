@@ -117,6 +117,7 @@ impl<'a, O: Data> OperatorContext<'a, O> {
         clock: &'a dyn Clock,
         watermark: Timestamp,
     ) -> Self {
+        state.read_clock(clock);
         OperatorContext { state, output, metrics, clock, watermark }
     }
 

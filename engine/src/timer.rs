@@ -31,7 +31,8 @@ pub struct Timer {
 }
 
 /// Which clock a timer follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TimeDomain {
     /// The watermark: the same in every run.
     Event,

@@ -19,6 +19,8 @@ pub struct Context<'a, K, O> {
     key: &'a K,
     hash: KeyHash,
     timestamp: Timestamp,
+    /// The same, where it is a moment of event time: what the state's time to live counts from.
+    event: Timestamp,
     watermark: Timestamp,
     timers: Timers<K>,
     state: &'a mut StateStore,
@@ -44,7 +46,13 @@ impl<'a, K: Key, O: Data> Context<'a, K, O> {
     ) -> Self {
         let watermark = ctx.watermark();
         let OperatorContext { state, output, clock, .. } = ctx;
-        Context { key, hash, timestamp, watermark, timers, state, output, clock: *clock }
+        let event = timestamp;
+        Context { key, hash, timestamp, event, watermark, timers, state, output, clock: *clock }
+    }
+
+    /// Called for a moment of processing time.
+    pub(crate) fn by_wall_clock(self) -> Self {
+        Context { event: Timestamp::MIN, ..self }
     }
 
     /// The key.
@@ -131,6 +139,7 @@ impl<K: Key, O> Keyed for Context<'_, K, O> {
 
     #[inline]
     fn scope(&mut self) -> Scope<'_, K> {
-        Scope { key: self.key, hash: self.hash, state: self.state }
+        let Context { key, hash, event, .. } = *self;
+        Scope { key, hash, state: self.state, timestamp: event }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Process`] is the operator: it calls the function record by record, and fires timers in the
 //! order (moment, key), at most [`FIRED_MAX`] a call. Timers are state: a restored job fires what
-//! the old one would have fired.
+//! the old one would have fired. For state with a time to live event time stands, for a timer, at
+//! the moment it was set for, so what it sees does not depend on how far the watermark jumped.
 
 use riverrun_engine::Result;
 use riverrun_engine::data::{Data, Key};
@@ -122,7 +123,15 @@ impl<P: ProcessFunction> Process<P> {
                 ctx.metrics.timers_fired.add(fired);
                 return Ok(Firing::Done);
             };
-            let mut context = Context::new(&key, hash, at, self.timers, ctx);
+            let mut context = match domain {
+                TimeDomain::Event => {
+                    ctx.state.reach(at);
+                    Context::new(&key, hash, at, self.timers, ctx)
+                }
+                TimeDomain::Processing => {
+                    Context::new(&key, hash, at, self.timers, ctx).by_wall_clock()
+                }
+            };
             self.function.on_timer(Timer { at, domain }, &mut context)?;
         }
         ctx.metrics.timers_fired.add(FIRED_MAX);
@@ -163,3 +172,5 @@ impl<P: ProcessFunction> Operator for Process<P> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ttl_tests;

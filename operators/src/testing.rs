@@ -150,7 +150,7 @@ impl<P: ProcessFunction> Harness<P> {
         let (operator, mut ctx) = self.split();
         let done = operator.process(batch, &mut ctx);
         self.emitted.extend(self.output.take());
-        done
+        done.and_then(|()| self.state.sweep())
     }
 
     /// Moves event time, firing every timer that is due.
@@ -164,7 +164,9 @@ impl<P: ProcessFunction> Harness<P> {
         let before = self.watermark;
         assert!(at >= before, "a watermark never falls: it is {before}, not {at}");
         self.watermark = at;
-        self.fire(Process::advance)
+        self.fire(Process::advance)?;
+        self.state.reach(at);
+        self.state.sweep()
     }
 
     /// Moves the wall clock, firing every processing-time timer that is due.
@@ -173,7 +175,8 @@ impl<P: ProcessFunction> Harness<P> {
     /// The function's own.
     pub fn processing_time(&mut self, at: Timestamp) -> Result<()> {
         self.clock.set(at);
-        self.fire(Process::processing_time)
+        self.fire(Process::processing_time)?;
+        self.state.sweep()
     }
 
     fn fire(
@@ -257,7 +260,8 @@ impl<P: ProcessFunction> Harness<P> {
         &self.metrics
     }
 
-    /// How many entries the state `name` holds, over all keys: 0 when nothing is left behind.
+    /// How many entries the state `name` holds, over all keys: 0 when nothing is left behind. What
+    /// has ended counts until it is swept, some calls later.
     ///
     /// # Panics
     /// When there is no such state.
@@ -305,6 +309,7 @@ impl Snapshot {
             }
         }
         let time = RestoredTime::at(harness.watermark);
+        harness.state.restored(&time);
         let done = harness.operator.restored(&mut harness.state, &time);
         done.unwrap_or_else(|e| panic!("the snapshot cannot be restored: {e:#}"));
         harness

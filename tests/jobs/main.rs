@@ -6,10 +6,13 @@ mod begins;
 mod changed;
 mod commits;
 mod damaged;
+mod fixtures;
 mod graphs;
+mod lives;
 mod panics;
 mod rescale;
 mod runs;
+mod seen;
 #[cfg(feature = "rocksdb")]
 mod spill;
 mod stops;

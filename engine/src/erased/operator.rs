@@ -140,6 +140,7 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         self.output.set_origins(batch.origins.clone());
         let (operator, mut ctx) = self.split(env);
         operator.process(batch, &mut ctx)?;
+        self.state.sweep()?;
         self.state.relieve()
     }
 
@@ -148,6 +149,10 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         self.output.set_origins(crate::element::Origins::default());
         let (operator, mut ctx) = self.split(env);
         let firing = operator.advance(&mut ctx)?;
+        if firing == Firing::Done {
+            self.state.reach(self.watermark);
+        }
+        self.state.sweep()?;
         self.state.relieve()?;
         Ok(firing)
     }
@@ -164,6 +169,7 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
         self.output.set_origins(crate::element::Origins::default());
         let (operator, mut ctx) = self.split(env);
         let firing = operator.processing_time(&mut ctx)?;
+        self.state.sweep()?;
         self.state.relieve()?;
         Ok(firing)
     }
@@ -209,6 +215,7 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
 
     fn restored(&mut self, time: &RestoredTime) -> Result<()> {
         self.watermark = time.watermark;
+        self.state.restored(time);
         self.operator.restored(&mut self.state, time)
     }
 

@@ -62,7 +62,11 @@ impl<V: 'static> ValueCodec<V> {
     }
 
     /// Also reads values of `Old`, through `f`.
-    pub fn migrate<Old: Data, C: Codec<Old> + Sync>(&mut self, codec: C, f: fn(Old) -> V) {
+    pub fn migrate<Old: Data, C: Codec<Old> + Sync>(
+        &mut self,
+        codec: C,
+        f: impl Fn(Old) -> V + Send + Sync + 'static,
+    ) {
         self.migrations
             .push((TypeShape::of::<Old>(), Arc::new(move |bytes| Ok(f(codec.decode(bytes)?)))));
     }

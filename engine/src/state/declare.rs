@@ -14,9 +14,12 @@ use super::list::{ListEntries, ListLayout, ListState};
 use super::map::{MapEntries, MapLayout, MapState};
 use super::slices::SliceTable;
 use super::store::{Slot, StateStore};
+use super::sweep::Ends;
 use super::table::Table;
+use super::ttl::{Ttl, Until};
 use crate::data::{Codec, Data, Key, Rmp};
 use crate::key::KeyGroupRange;
+use crate::time::Timestamp;
 use crate::timer::{TimerQueue, Timers};
 
 /// What is kept for each key.
@@ -51,6 +54,10 @@ pub struct StateSpec {
     pub map_key: Option<TypeShape>,
     /// The type of its values: of one value of a list or a map.
     pub value: TypeShape,
+    /// How long its entries live, if they end; each value then lies beside the moment it ends, as
+    /// the type says: a pair of milliseconds since 1970 and the user's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Ttl>,
     /// The types it can also be restored from.
     #[serde(skip)]
     pub migrates_from: Vec<TypeShape>,
@@ -84,21 +91,21 @@ impl<K: Key> Declare<K> {
         name: &'static str,
         codec: C,
     ) -> ValueState<V> {
-        ValueState::new(self.table(name, codec).index(), name)
+        ValueState::new(self.table(name, codec).index(), name, None)
     }
 
     /// A list per key.
     pub fn list<V: Data>(&mut self, name: &'static str) -> ListState<V> {
         self.declare::<V, Rmp>(name, StateKind::List);
         let slot = self.add::<ListEntries<V>>(name, Box::new(ListLayout::<V>::new()));
-        ListState::new(slot.index(), name)
+        ListState::new(slot.index(), name, None)
     }
 
     /// A map per key.
     pub fn map<M: Key, V: Data>(&mut self, name: &'static str) -> MapState<M, V> {
         self.declare::<V, Rmp>(name, StateKind::Map).map_key = Some(TypeShape::of::<M>());
         let slot = self.add::<MapEntries<M, V>>(name, Box::new(MapLayout::<M, V>::new()));
-        MapState::new(slot.index(), name)
+        MapState::new(slot.index(), name, None)
     }
 
     /// One value per key as a bare table, for operators that take their keys by the batch.
@@ -109,6 +116,30 @@ impl<K: Key> Declare<K> {
     ) -> Slot<Table<K, V>> {
         self.declare::<V, C>(name, StateKind::Value);
         self.add::<V>(name, Box::new(ValueLayout::new(&[], ValueCodec::new(codec))))
+    }
+
+    /// The states that are declared through what this returns hold entries that end by themselves:
+    ///
+    /// ```
+    /// # use riverrun_engine::state::{Declare, MapState, Ttl, ValueState};
+    /// # use riverrun_engine::time::{hours, minutes};
+    /// struct Visits {
+    ///     last: ValueState<String>,
+    ///     seen: MapState<u64, u32>,
+    /// }
+    ///
+    /// impl Visits {
+    ///     fn open(op: &mut Declare<u64>) -> Visits {
+    ///         let ttl = Ttl::since_write(hours(24));
+    ///         Visits {
+    ///             last: op.ttl(ttl).value("last"),
+    ///             seen: op.ttl(Ttl::since_read(minutes(10)).processing_time()).map("seen"),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn ttl(&mut self, ttl: Ttl) -> Ending<'_, K> {
+        Ending { declare: self, ttl }
     }
 
     fn add<V: Send + 'static>(
@@ -139,9 +170,39 @@ impl<K: Key> Declare<K> {
         Timers { event: queue("#event-timers"), processing: queue("#processing-timers") }
     }
 
-    /// Reads `state` also from checkpoints in which it held `Old`s.
+    /// Reads `state` also from checkpoints in which it held `Old`s. Where it has a time to live, so
+    /// had the old one, and what ends still ends then.
+    ///
+    /// A state that had a time to live and has none any more held pairs of the moment and the
+    /// value: `op.migrate(&last, |(until, old): (Timestamp, Old)| ..)`. Some may have ended.
     pub fn migrate<Old: Data, V: Data>(&mut self, state: &ValueState<V>, f: fn(Old) -> V) {
-        let index = state.index();
+        if state.ttl().is_some() {
+            self.migration(state.index(), move |(until, old): Until<Old>| (until, f(old)));
+        } else {
+            self.migration(state.index(), f);
+        }
+    }
+
+    /// Reads `state`, which has a time to live, also from checkpoints in which it had none, or one
+    /// by another clock (`Old` is then a pair of the moment and the value): `f` says when each
+    /// value ends, and the value.
+    ///
+    /// # Panics
+    /// When the state has no time to live.
+    pub fn migrate_to_ttl<Old: Data, V: Data>(
+        &mut self,
+        state: &ValueState<V>,
+        f: fn(Old) -> (Timestamp, V),
+    ) {
+        assert!(state.ttl().is_some(), "{state:?} has no time to live: declare it by `op.ttl(..)`");
+        self.migration(state.index(), f);
+    }
+
+    fn migration<Old: Data, V: Data>(
+        &mut self,
+        index: usize,
+        f: impl Fn(Old) -> V + Send + Sync + 'static,
+    ) {
         let table = self.store.get_mut::<Table<K, V>>(Slot::at(index));
         if let Some(codec) = table.codec_mut() {
             codec.migrate(Rmp, f);
@@ -160,6 +221,7 @@ impl<K: Key> Declare<K> {
             key: TypeShape::of::<K>(),
             map_key: None,
             value: TypeShape::of::<V>(),
+            ttl: None,
             migrates_from: Vec::new(),
         });
         let last = self.specs.len() - 1;
@@ -176,5 +238,56 @@ impl<K: Key> Declare<K> {
     #[must_use]
     pub fn finish(self) -> (StateStore, Vec<StateSpec>) {
         (self.store, self.specs)
+    }
+}
+
+/// Declares states whose entries end by themselves: made by [`Declare::ttl`].
+#[derive(Debug)]
+pub struct Ending<'d, K> {
+    declare: &'d mut Declare<K>,
+    ttl: Ttl,
+}
+
+impl<K: Key> Ending<'_, K> {
+    /// One value per key.
+    pub fn value<V: Data>(self, name: &'static str) -> ValueState<V> {
+        let ttl = Some(self.ttl);
+        let layout = ValueLayout::new(&[], ValueCodec::new(Rmp));
+        let index = self.add::<V, Until<V>>(name, StateKind::Value, None, Box::new(layout));
+        ValueState::new(index, name, ttl)
+    }
+
+    /// A list per key; each of its values ends by itself.
+    pub fn list<V: Data>(self, name: &'static str) -> ListState<V> {
+        let (ttl, layout) = (Some(self.ttl), ListLayout::<Until<V>>::new());
+        let layout = Box::new(layout);
+        let index = self.add::<V, ListEntries<Until<V>>>(name, StateKind::List, None, layout);
+        ListState::new(index, name, ttl)
+    }
+
+    /// A map per key; each of its pairs ends by itself.
+    pub fn map<M: Key, V: Data>(self, name: &'static str) -> MapState<M, V> {
+        let (ttl, layout) = (Some(self.ttl), MapLayout::<M, Until<V>>::new());
+        let (layout, map_key) = (Box::new(layout), Some(TypeShape::of::<M>()));
+        let index = self.add::<V, MapEntries<M, Until<V>>>(name, StateKind::Map, map_key, layout);
+        MapState::new(index, name, ttl)
+    }
+
+    /// A state with values of `V` in entries of `E`.
+    fn add<V: Data, E: Ends + Send + 'static>(
+        self,
+        name: &str,
+        kind: StateKind,
+        map_key: Option<TypeShape>,
+        layout: Box<dyn Layout<K, E>>,
+    ) -> usize {
+        let Ending { declare, ttl } = self;
+        let spec = declare.declare::<Until<V>, Rmp>(name, kind);
+        (spec.map_key, spec.ttl) = (map_key, Some(ttl));
+        let store = &mut declare.store;
+        let table = Table::<K, E>::new(store.range(), store.tracked(), layout).ending(ttl);
+        let index = store.add(name, Box::new(table));
+        store.ends(index, ttl.time());
+        index
     }
 }

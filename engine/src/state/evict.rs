@@ -252,23 +252,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         };
         let mut after: Option<Vec<u8>> = None;
         while let Some(page) = self.cold_page(position, after.as_deref())? {
-            let mut open: Option<(KeyHash, K, V)> = None;
-            for (full, bytes) in &page.rows {
-                let row = self.row_of(full)?;
-                if self.is_here(row.hash, &row.key) {
-                    continue;
-                }
-                let same = open.as_ref().is_some_and(|(_, key, _)| *key == row.key);
-                if let Some((hash, key, value)) = open.take_if(|_| !same) {
-                    see(hash, &key, &value);
-                }
-                let held = open.as_mut().map(|(_, _, value)| value);
-                if let Some(value) = self.layout.absorb(held, row.rest, bytes, Bytes::Own)? {
-                    open = Some((row.hash, row.key, value));
-                }
-            }
-            if let Some((hash, key, value)) = open {
-                see(hash, &key, &value);
+            for entry in self.entries_on(&page)? {
+                see(entry.hash, &entry.key, &entry.value);
             }
             if page.last {
                 break;
@@ -276,6 +261,29 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             after = page.end();
         }
         Ok(())
+    }
+
+    /// The entries of a page that are not in memory.
+    pub(super) fn entries_on(&self, page: &ColdPage) -> Result<Vec<ColdEntry<K, V>>> {
+        let mut entries: Vec<ColdEntry<K, V>> = Vec::new();
+        for (full, bytes) in &page.rows {
+            let row = self.row_of(full)?;
+            if self.is_here(row.hash, &row.key) {
+                continue;
+            }
+            let mut open = entries.last_mut().filter(|entry| entry.key == row.key);
+            let held = open.as_deref_mut().map(|entry| &mut entry.value);
+            let made = self.layout.absorb(held, row.rest, bytes, Bytes::Own)?;
+            match (open, made) {
+                (Some(entry), _) => entry.last_row.clone_from(full),
+                (None, Some(value)) => {
+                    let (hash, key, last_row) = (row.hash, row.key, full.clone());
+                    entries.push(ColdEntry { hash, key, value, last_row });
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(entries)
     }
 
     fn may_be_spilled(&self, hash: KeyHash) -> bool {
@@ -293,7 +301,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// The next spilled rows of a key group; whole entries only.
-    fn cold_page(&mut self, position: usize, after: Option<&[u8]>) -> Result<Option<ColdPage>> {
+    pub(super) fn cold_page(
+        &mut self,
+        position: usize,
+        after: Option<&[u8]>,
+    ) -> Result<Option<ColdPage>> {
         let parts = self.layout.has_parts();
         let namespace = self.layout.namespace().len();
         let Some(cold) = &mut self.cold else { return Ok(None) };
@@ -362,14 +374,25 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 }
 
-struct ColdPage {
+/// An entry that is spilled and not in memory.
+pub(super) struct ColdEntry<K, V> {
+    pub(super) hash: KeyHash,
+    pub(super) key: K,
+    pub(super) value: V,
+    /// The full key of its last row.
+    pub(super) last_row: Vec<u8>,
+}
+
+/// Spilled rows of a key group, whole entries only.
+pub(super) struct ColdPage {
     rows: super::cold::Page,
-    last: bool,
+    /// Whether the key group has none behind them.
+    pub(super) last: bool,
 }
 
 impl ColdPage {
     /// The full key behind which the next page begins.
-    fn end(mut self) -> Option<Vec<u8>> {
+    pub(super) fn end(mut self) -> Option<Vec<u8>> {
         self.rows.pop().map(|(key, _)| key)
     }
 }

@@ -13,12 +13,14 @@ use super::codec::{Bytes, TypeShape};
 use super::handle::{Keyed, handle};
 use super::layout::{Layout, Rows, encoded};
 use super::log::RowSink;
+use super::ttl::{Ttl, Until};
 use crate::data::{Data, Key};
 use crate::operator::Result;
+use crate::time::Timestamp;
 
 /// The values of one key.
 pub(crate) struct ListEntries<V> {
-    values: Vec<V>,
+    pub(super) values: Vec<V>,
     /// How many of them are written.
     written: usize,
     /// Whether what was written before is no longer the beginning of the list.
@@ -28,6 +30,19 @@ pub(crate) struct ListEntries<V> {
 impl<V> Default for ListEntries<V> {
     fn default() -> Self {
         ListEntries { values: Vec::new(), written: 0, replaced: false }
+    }
+}
+
+impl<V> ListEntries<V> {
+    /// What was written before is no longer the beginning of the list.
+    pub(super) fn rewrite(&mut self) {
+        self.replaced |= self.written > 0;
+        self.written = 0;
+    }
+
+    fn replace(&mut self, values: Vec<V>) {
+        self.values = values;
+        self.rewrite();
     }
 }
 
@@ -125,6 +140,7 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
 pub struct ListState<V> {
     index: usize,
     name: &'static str,
+    ttl: Option<Ttl>,
     value: PhantomData<fn() -> V>,
 }
 
@@ -136,8 +152,17 @@ impl<V: Data> ListState<V> {
     /// # Errors
     /// When the state cannot be written.
     pub fn push(&self, ctx: &mut impl Keyed, value: V) -> Result<()> {
-        let (table, hash, key) = ctx.scope().table::<ListEntries<V>>(self.index);
-        table.or_insert_with(hash, key, ListEntries::default)?.values.push(value);
+        let scope = ctx.scope();
+        if let Some(ttl) = self.ttl {
+            let life = scope.life(ttl);
+            let (table, hash, key) = scope.table::<ListEntries<Until<V>>>(self.index);
+            table.wrote();
+            let list = table.or_insert_with(hash, key, ListEntries::default)?;
+            list.values.push((life.until, value));
+        } else {
+            let (table, hash, key) = scope.table::<ListEntries<V>>(self.index);
+            table.or_insert_with(hash, key, ListEntries::default)?.values.push(value);
+        }
         Ok(())
     }
 
@@ -145,10 +170,51 @@ impl<V: Data> ListState<V> {
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn iter<'c>(&self, ctx: &'c mut impl Keyed) -> Result<std::slice::Iter<'c, V>> {
-        let (table, hash, key) = ctx.scope().table::<ListEntries<V>>(self.index);
-        let list = table.get(hash, key)?;
-        Ok(list.map(|list| list.values.as_slice()).unwrap_or_default().iter())
+    pub fn iter<'c>(
+        &self,
+        ctx: &'c mut impl Keyed,
+    ) -> Result<impl DoubleEndedIterator<Item = &'c V> + Clone> {
+        if self.ttl.is_some_and(Ttl::is_since_read) {
+            self.read_all(ctx)?;
+        }
+        self.live(ctx)
+    }
+
+    /// As [`ListState::iter`], of a list whose values end with their last write.
+    fn live<'c>(
+        &self,
+        ctx: &'c mut impl Keyed,
+    ) -> Result<impl DoubleEndedIterator<Item = &'c V> + Clone> {
+        let scope = ctx.scope();
+        let (mut lasting, mut ending, mut now) = (&[][..], &[][..], Timestamp::MIN);
+        if let Some(ttl) = self.ttl {
+            now = scope.life(ttl).now;
+            let (table, hash, key) = scope.table::<ListEntries<Until<V>>>(self.index);
+            ending = table.get(hash, key)?.map_or(ending, |list| &list.values[..]);
+        } else {
+            let (table, hash, key) = scope.table::<ListEntries<V>>(self.index);
+            lasting = table.get(hash, key)?.map_or(lasting, |list| &list.values[..]);
+        }
+        let ending = ending.iter().filter(move |(until, _)| now < *until).map(|(_, value)| value);
+        Ok(lasting.iter().chain(ending))
+    }
+
+    /// Every value that is there lives on.
+    fn read_all(&self, ctx: &mut impl Keyed) -> Result<()> {
+        let scope = ctx.scope();
+        let Some(ttl) = self.ttl else { return Ok(()) };
+        let life = scope.life(ttl);
+        let (table, hash, key) = scope.table::<ListEntries<Until<V>>>(self.index);
+        let renews = |(until, _): &Until<V>| life.sees(*until) && *until < life.until;
+        if !table.get(hash, key)?.is_some_and(|list| list.values.iter().any(renews)) {
+            return Ok(());
+        }
+        table.wrote();
+        let Some(list) = table.get_mut(hash, key)? else { return Ok(()) };
+        list.values.retain(|(until, _)| life.sees(*until));
+        list.values.iter_mut().for_each(|value| life.renew(value));
+        list.rewrite();
+        Ok(())
     }
 
     /// How many values.
@@ -156,7 +222,7 @@ impl<V: Data> ListState<V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn len(&self, ctx: &mut impl Keyed) -> Result<usize> {
-        Ok(self.iter(ctx)?.len())
+        Ok(self.live(ctx)?.count())
     }
 
     /// Whether there is no value.
@@ -164,7 +230,7 @@ impl<V: Data> ListState<V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn is_empty(&self, ctx: &mut impl Keyed) -> Result<bool> {
-        Ok(self.len(ctx)? == 0)
+        Ok(self.live(ctx)?.next().is_none())
     }
 
     /// Replaces the whole list; an empty one removes it.
@@ -175,9 +241,17 @@ impl<V: Data> ListState<V> {
         if values.is_empty() {
             return self.clear(ctx);
         }
-        let (table, hash, key) = ctx.scope().table::<ListEntries<V>>(self.index);
-        let list = table.or_insert_with(hash, key, ListEntries::default)?;
-        *list = ListEntries { values, written: 0, replaced: list.replaced || list.written > 0 };
+        let scope = ctx.scope();
+        if let Some(ttl) = self.ttl {
+            let life = scope.life(ttl);
+            let (table, hash, key) = scope.table::<ListEntries<Until<V>>>(self.index);
+            table.wrote();
+            let list = table.or_insert_with(hash, key, ListEntries::default)?;
+            list.replace(values.into_iter().map(|value| (life.until, value)).collect());
+        } else {
+            let (table, hash, key) = scope.table::<ListEntries<V>>(self.index);
+            table.or_insert_with(hash, key, ListEntries::default)?.replace(values);
+        }
         Ok(())
     }
 
@@ -186,8 +260,15 @@ impl<V: Data> ListState<V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn take(&self, ctx: &mut impl Keyed) -> Result<Vec<V>> {
-        let (table, hash, key) = ctx.scope().table::<ListEntries<V>>(self.index);
-        Ok(table.remove(hash, key)?.map(|list| list.values).unwrap_or_default())
+        let scope = ctx.scope();
+        let Some(ttl) = self.ttl else {
+            let (table, hash, key) = scope.table::<ListEntries<V>>(self.index);
+            return Ok(table.remove(hash, key)?.map(|list| list.values).unwrap_or_default());
+        };
+        let life = scope.life(ttl);
+        let (table, hash, key) = scope.table::<ListEntries<Until<V>>>(self.index);
+        let values = table.remove(hash, key)?.map(|list| list.values).unwrap_or_default();
+        Ok(values.into_iter().filter_map(|held| life.taken(held)).collect())
     }
 
     /// Removes all values.

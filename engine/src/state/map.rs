@@ -14,18 +14,21 @@ use super::codec::{Bytes, TypeShape, ValueCodec};
 use super::handle::{Keyed, handle};
 use super::layout::{Layout, Rows, encoded};
 use super::log::RowSink;
+use super::table::Table;
+use super::ttl::{Ttl, Until};
 use crate::data::{Data, Key, Rmp};
-use crate::key;
+use crate::key::{self, KeyHash};
 use crate::operator::Result;
+use crate::time::Timestamp;
 
 /// Pairs by encoded map key.
 type Pairs<M, V> = BTreeMap<Vec<u8>, (M, V)>;
 
 /// The pairs of one key's map.
 pub(crate) struct MapEntries<M, V> {
-    pairs: Pairs<M, V>,
+    pub(super) pairs: Pairs<M, V>,
     /// Encoded map keys of what changed since it was last written.
-    changed: BTreeSet<Vec<u8>>,
+    pub(super) changed: BTreeSet<Vec<u8>>,
 }
 
 impl<M, V> Default for MapEntries<M, V> {
@@ -127,6 +130,7 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
 pub struct MapState<M, V> {
     index: usize,
     name: &'static str,
+    ttl: Option<Ttl>,
     value: PhantomData<fn() -> (M, V)>,
 }
 
@@ -138,34 +142,60 @@ fn bytes_of<M: Key>(map_key: &M) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The pairs of a key, of which the one under `map_key` is going to change.
+fn changing<'c, K: Key, M: Key, V: Send + 'static>(
+    (table, hash, key): (&'c mut Table<K, MapEntries<M, V>>, KeyHash, &K),
+    map_key: &Vec<u8>,
+) -> Result<&'c mut Pairs<M, V>> {
+    let tracked = table.is_tracked();
+    table.wrote();
+    let map = table.or_insert_with(hash, key, MapEntries::default)?;
+    if tracked && !map.changed.contains(map_key) {
+        map.changed.insert(map_key.clone());
+    }
+    Ok(&mut map.pairs)
+}
+
+/// Removes the pair under `map_key`, and with the last one the map.
+fn removed<K: Key, M: Key, V: Send + 'static>(
+    (table, hash, key): (&mut Table<K, MapEntries<M, V>>, KeyHash, &K),
+    map_key: &Vec<u8>,
+) -> Result<Option<V>> {
+    if !table.get(hash, key)?.is_some_and(|map| map.pairs.contains_key(map_key)) {
+        return Ok(None);
+    }
+    let pairs = changing((&mut *table, hash, key), map_key)?;
+    let removed = pairs.remove(map_key).map(|(_, value)| value);
+    if pairs.is_empty() {
+        table.remove(hash, key)?;
+    }
+    Ok(removed)
+}
+
 impl<M: Key, V: Data> MapState<M, V> {
-    fn held<'c>(&self, ctx: &'c mut impl Keyed) -> Result<Option<&'c Pairs<M, V>>> {
-        let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        Ok(table.get(hash, key)?.map(|map| &map.pairs))
-    }
-
-    /// The pairs, in which the one under `map_key` is going to change.
-    fn changing<'c>(
-        &self,
-        ctx: &'c mut impl Keyed,
-        map_key: &Vec<u8>,
-    ) -> Result<&'c mut Pairs<M, V>> {
-        let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        let tracked = table.is_tracked();
-        let map = table.or_insert_with(hash, key, MapEntries::default)?;
-        if tracked && !map.changed.contains(map_key) {
-            map.changed.insert(map_key.clone());
-        }
-        Ok(&mut map.pairs)
-    }
-
     /// The value under `map_key`, if there is one.
     ///
     /// # Errors
     /// When the map key has no encoding; when the state cannot be read.
     pub fn get<'c>(&self, ctx: &'c mut impl Keyed, map_key: &M) -> Result<Option<&'c V>> {
-        let bytes = bytes_of(map_key)?;
-        Ok(self.held(ctx)?.and_then(|pairs| pairs.get(&bytes)).map(|(_, value)| value))
+        let (bytes, scope) = (bytes_of(map_key)?, ctx.scope());
+        let Some(ttl) = self.ttl else {
+            let (table, hash, key) = scope.table::<MapEntries<M, V>>(self.index);
+            let map = table.get(hash, key)?;
+            return Ok(map.and_then(|map| map.pairs.get(&bytes)).map(|(_, value)| value));
+        };
+        let life = scope.life(ttl);
+        let (table, hash, key) = scope.table::<MapEntries<M, Until<V>>>(self.index);
+        if ttl.is_since_read() {
+            let held = table.get(hash, key)?.and_then(|map| map.pairs.get(&bytes));
+            if held.is_some_and(|(_, (until, _))| life.sees(*until) && *until < life.until)
+                && let Some((_, held)) = changing((&mut *table, hash, key), &bytes)?.get_mut(&bytes)
+            {
+                life.renew(held);
+            }
+        }
+        let held = table.get(hash, key)?.and_then(|map| map.pairs.get(&bytes));
+        Ok(held.and_then(|(_, held)| life.live(held)))
     }
 
     /// The value under `map_key` to be changed in place, the default where there is none.
@@ -176,9 +206,18 @@ impl<M: Key, V: Data> MapState<M, V> {
     where
         V: Default,
     {
-        let bytes = bytes_of(map_key)?;
-        let pairs = self.changing(ctx, &bytes)?;
-        Ok(&mut pairs.entry(bytes).or_insert_with(|| (map_key.clone(), V::default())).1)
+        let (bytes, scope) = (bytes_of(map_key)?, ctx.scope());
+        let Some(ttl) = self.ttl else {
+            let pairs = changing(scope.table::<MapEntries<M, V>>(self.index), &bytes)?;
+            return Ok(&mut pairs
+                .entry(bytes)
+                .or_insert_with(|| (map_key.clone(), V::default()))
+                .1);
+        };
+        let life = scope.life(ttl);
+        let pairs = changing(scope.table::<MapEntries<M, Until<V>>>(self.index), &bytes)?;
+        let new = || (map_key.clone(), (life.until, V::default()));
+        Ok(life.renewed(&mut pairs.entry(bytes).or_insert_with(new).1))
     }
 
     /// Sets the value under `map_key` and returns the one before.
@@ -186,9 +225,16 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// # Errors
     /// When the map key has no encoding; when the state cannot be read.
     pub fn insert(&self, ctx: &mut impl Keyed, map_key: M, value: V) -> Result<Option<V>> {
-        let bytes = bytes_of(&map_key)?;
-        let pairs = self.changing(ctx, &bytes)?;
-        Ok(pairs.insert(bytes, (map_key, value)).map(|(_, before)| before))
+        let (bytes, scope) = (bytes_of(&map_key)?, ctx.scope());
+        let Some(ttl) = self.ttl else {
+            let pairs = changing(scope.table::<MapEntries<M, V>>(self.index), &bytes)?;
+            return Ok(pairs.insert(bytes, (map_key, value)).map(|(_, before)| before));
+        };
+        let life = scope.life(ttl);
+        let pairs = changing(scope.table::<MapEntries<M, Until<V>>>(self.index), &bytes)?;
+        let held = pairs.get(&bytes).map_or(life.until, |(_, (until, _))| life.until.max(*until));
+        let before = pairs.insert(bytes, (map_key, (held, value)));
+        Ok(before.and_then(|(_, before)| life.taken(before)))
     }
 
     /// Removes and returns the value under `map_key`.
@@ -196,16 +242,13 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// # Errors
     /// When the map key has no encoding; when the state cannot be read.
     pub fn remove(&self, ctx: &mut impl Keyed, map_key: &M) -> Result<Option<V>> {
-        let bytes = bytes_of(map_key)?;
-        if !self.held(ctx)?.is_some_and(|pairs| pairs.contains_key(&bytes)) {
-            return Ok(None);
-        }
-        let pairs = self.changing(ctx, &bytes)?;
-        let removed = pairs.remove(&bytes).map(|(_, value)| value);
-        if pairs.is_empty() {
-            self.clear(ctx)?;
-        }
-        Ok(removed)
+        let (bytes, scope) = (bytes_of(map_key)?, ctx.scope());
+        let Some(ttl) = self.ttl else {
+            return removed(scope.table::<MapEntries<M, V>>(self.index), &bytes);
+        };
+        let life = scope.life(ttl);
+        let held = removed(scope.table::<MapEntries<M, Until<V>>>(self.index), &bytes)?;
+        Ok(held.and_then(|held| life.taken(held)))
     }
 
     /// All pairs, in the order of the encoded map keys.
@@ -217,8 +260,55 @@ impl<M: Key, V: Data> MapState<M, V> {
         M: 'c,
         V: 'c,
     {
-        let pairs = self.held(ctx)?.into_iter().flat_map(BTreeMap::values);
-        Ok(pairs.map(|(map_key, value)| (map_key, value)))
+        if self.ttl.is_some_and(Ttl::is_since_read) {
+            self.read_all(ctx)?;
+        }
+        self.live(ctx)
+    }
+
+    /// As [`MapState::iter`], of a map whose values end with their last write.
+    fn live<'c>(&self, ctx: &'c mut impl Keyed) -> Result<impl Iterator<Item = (&'c M, &'c V)>>
+    where
+        M: 'c,
+        V: 'c,
+    {
+        let scope = ctx.scope();
+        let (mut lasting, mut ending, mut now) = (None, None, Timestamp::MIN);
+        if let Some(ttl) = self.ttl {
+            now = scope.life(ttl).now;
+            let (table, hash, key) = scope.table::<MapEntries<M, Until<V>>>(self.index);
+            ending = table.get(hash, key)?;
+        } else {
+            let (table, hash, key) = scope.table::<MapEntries<M, V>>(self.index);
+            lasting = table.get(hash, key)?;
+        }
+        let lasting = lasting.into_iter().flat_map(|map| map.pairs.values());
+        let ending = ending.into_iter().flat_map(|map| map.pairs.values());
+        let live = ending.filter(move |(_, (until, _))| now < *until);
+        Ok(lasting.map(|(map_key, value)| (map_key, value)).chain(live.map(|(k, (_, v))| (k, v))))
+    }
+
+    /// Every pair that is there lives on.
+    fn read_all(&self, ctx: &mut impl Keyed) -> Result<()> {
+        let scope = ctx.scope();
+        let Some(ttl) = self.ttl else { return Ok(()) };
+        let life = scope.life(ttl);
+        let (table, hash, key) = scope.table::<MapEntries<M, Until<V>>>(self.index);
+        let renews = |until: Timestamp| life.sees(until) && until < life.until;
+        let mut pairs = table.get(hash, key)?.into_iter().flat_map(|map| map.pairs.values());
+        if !pairs.any(|(_, (until, _))| renews(*until)) {
+            return Ok(());
+        }
+        table.wrote();
+        let tracked = table.is_tracked();
+        let Some(map) = table.get_mut(hash, key)? else { return Ok(()) };
+        for (map_key, (_, held)) in map.pairs.iter_mut().filter(|(_, (_, held))| renews(held.0)) {
+            life.renew(held);
+            if tracked {
+                map.changed.insert(map_key.clone());
+            }
+        }
+        Ok(())
     }
 
     /// How many pairs.
@@ -226,7 +316,7 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn len(&self, ctx: &mut impl Keyed) -> Result<usize> {
-        Ok(self.held(ctx)?.map_or(0, BTreeMap::len))
+        Ok(self.live(ctx)?.count())
     }
 
     /// Whether there is no pair.
@@ -234,7 +324,7 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn is_empty(&self, ctx: &mut impl Keyed) -> Result<bool> {
-        Ok(self.len(ctx)? == 0)
+        Ok(self.live(ctx)?.next().is_none())
     }
 
     /// Removes all pairs.
@@ -242,7 +332,13 @@ impl<M: Key, V: Data> MapState<M, V> {
     /// # Errors
     /// When the state cannot be written.
     pub fn clear(&self, ctx: &mut impl Keyed) -> Result<()> {
-        let (table, hash, key) = ctx.scope().table::<MapEntries<M, V>>(self.index);
-        table.remove(hash, key).map(drop)
+        let scope = ctx.scope();
+        if self.ttl.is_some() {
+            let (table, hash, key) = scope.table::<MapEntries<M, Until<V>>>(self.index);
+            table.remove(hash, key).map(drop)
+        } else {
+            let (table, hash, key) = scope.table::<MapEntries<M, V>>(self.index);
+            table.remove(hash, key).map(drop)
+        }
     }
 }

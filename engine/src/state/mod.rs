@@ -24,14 +24,16 @@ mod segment;
 mod slices;
 pub mod spill;
 mod store;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod ttl;
 
 pub(crate) use codec::Bytes;
 pub use codec::{TypeShape, ValueCodec};
 pub(crate) use cut::Budget;
-pub use declare::{Declare, StateKind, StateSpec};
+pub use declare::{Declare, Ending, StateKind, StateSpec};
 pub use handle::{Keyed, Scope, ValueState};
 pub(crate) use layout::{Layout, RowKey, Rows, encoded};
 pub use list::ListState;
@@ -42,3 +44,4 @@ pub use slices::SliceTable;
 pub(crate) use slices::{moment_of, namespace_of};
 pub use store::{Slot, StateStore};
 pub use table::Table;
+pub use ttl::Ttl;

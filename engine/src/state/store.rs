@@ -13,12 +13,15 @@ use super::memory::ResidentMemory;
 use super::slices::SliceTable;
 use super::spill::SpillDoor;
 use super::table::Table;
-use crate::checkpoint::{Section, SnapshotMode, StateSnapshot};
+use super::ttl::Times;
+use crate::checkpoint::{RestoredTime, Section, SnapshotMode, StateSnapshot};
+use crate::clock::Clock;
 use crate::data::Key;
 use crate::graph::Uid;
 use crate::key::{KeyGroup, KeyGroupRange};
 use crate::operator::Result;
-use crate::timer::TimerQueue;
+use crate::time::Timestamp;
+use crate::timer::{TimeDomain, TimerQueue};
 
 /// Where a state of type `S` lies in its store.
 pub struct Slot<S> {
@@ -69,9 +72,17 @@ pub(crate) trait AnyState: Send {
     /// Moves about `bytes` out of memory; how many entries that were.
     fn evict(&mut self, bytes: usize) -> Result<usize>;
     fn spill_to(&mut self, open: OpenSpill);
+    /// Removes some of what has ended.
+    fn sweep(&mut self, times: Times) -> Result<()> {
+        let _ = times;
+        Ok(())
+    }
 }
 
 impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
+    fn sweep(&mut self, times: Times) -> Result<()> {
+        Table::sweep(self, times)
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -193,6 +204,9 @@ pub struct StateStore {
     /// The next state to be written for the last cut.
     writing: usize,
     memory: Option<Memory>,
+    times: Times,
+    /// The states with a time to live.
+    ending: Vec<(usize, TimeDomain)>,
 }
 
 /// A store's part of the process's memory.
@@ -226,7 +240,15 @@ impl StateStore {
     /// An empty store for the keys of `range`; lists changes for deltas when `tracked`.
     #[must_use]
     pub fn new(range: KeyGroupRange, tracked: bool) -> Self {
-        StateStore { range, tracked, states: Vec::new(), writing: usize::MAX, memory: None }
+        StateStore {
+            range,
+            tracked,
+            states: Vec::new(),
+            writing: usize::MAX,
+            memory: None,
+            times: Times::START,
+            ending: Vec::new(),
+        }
     }
 
     /// The key groups of this subtask.
@@ -242,6 +264,50 @@ impl StateStore {
     pub(crate) fn add(&mut self, name: &str, state: Box<dyn AnyState>) -> usize {
         self.states.push((name.to_owned(), state));
         self.states.len() - 1
+    }
+
+    /// The entries of the state at `index` end, by this clock.
+    pub(super) fn ends(&mut self, index: usize, time: TimeDomain) {
+        self.ending.push((index, time));
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Event time has come to `at` for what has a time to live: the watermark, or the moment of the
+    /// timer that fires. Never falls.
+    #[inline]
+    pub fn reach(&mut self, at: Timestamp) {
+        self.times.event = self.times.event.max(at);
+    }
+
+    /// A call begins: the wall clock stands still until the next. Never falls.
+    #[inline]
+    pub(crate) fn read_clock(&mut self, clock: &dyn Clock) {
+        if self.ending.iter().any(|(_, time)| *time == TimeDomain::Processing) {
+            self.times.processing = self.times.processing.max(clock.now());
+        }
+    }
+
+    /// All sections are restored, of a checkpoint with this time: what key groups still have to
+    /// fire, they fire with the state as it was then.
+    pub fn restored(&mut self, time: &RestoredTime) {
+        self.reach(time.floors.iter().min().copied().unwrap_or(time.watermark));
+    }
+
+    /// Between two calls: removes some of what has ended of the states with a time to live.
+    ///
+    /// # Errors
+    /// When the spill tier fails; when a value as of the last barrier cannot be written.
+    #[inline]
+    pub fn sweep(&mut self) -> Result<()> {
+        for (index, _) in &self.ending {
+            let (name, state) = &mut self.states[*index];
+            let swept = state.sweep(self.times);
+            swept.map_err(|e| e.context(format!("state '{name}' cannot be swept")))?;
+        }
+        Ok(())
     }
 
     /// The state in `slot`: resolve it once a batch, not once a record.

@@ -14,6 +14,8 @@ use super::entry::{Entry, Op};
 use super::layout::{Layout, Rows};
 use super::log::{Log, RowSink};
 use super::segment::{Directory, Dirty, ENTRIES_MAX, Listed, Mark, Pending, Segment, Slot, kept};
+use super::sweep::{Ends, Sweep};
+use super::ttl::Ttl;
 use crate::data::Key;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
@@ -87,6 +89,8 @@ pub struct Table<K, V> {
     sizes: Sizes,
     /// The segment that was looked at last.
     sampled: usize,
+    /// Where entries have a time to live: what removes those that have ended.
+    pub(super) sweep: Option<Box<Sweep<V>>>,
 }
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
@@ -108,6 +112,24 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             hand: 0,
             sizes: Sizes::default(),
             sampled: 0,
+            sweep: None,
+        }
+    }
+
+    /// Its entries have a time to live.
+    pub(super) fn ending(mut self, ttl: Ttl) -> Self
+    where
+        V: Ends,
+    {
+        self.sweep = Some(Box::new(Sweep::new(ttl)));
+        self
+    }
+
+    /// A value, or a part of one, was written that will end.
+    #[inline]
+    pub(super) fn wrote(&mut self) {
+        if let Some(sweep) = &mut self.sweep {
+            sweep.wrote();
         }
     }
 

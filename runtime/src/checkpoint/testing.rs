@@ -32,6 +32,7 @@ pub(crate) fn spec() -> StateSpec {
         codec: "rmp-named".into(),
         key: TypeShape::of::<u64>(),
         value: TypeShape::of::<i64>(),
+        ttl: None,
         migrates_from: Vec::new(),
     }
 }

@@ -261,6 +261,7 @@ mod tests {
             key: TypeShape::of::<K>(),
             map_key: None,
             value: TypeShape::of::<V>(),
+            ttl: None,
             migrates_from: Vec::new(),
         }
     }

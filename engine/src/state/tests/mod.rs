@@ -4,3 +4,4 @@
 mod model;
 mod pointed;
 mod random;
+mod ttl;

@@ -100,7 +100,8 @@ struct At<'a> {
 impl Keyed for At<'_> {
     type Key = u16;
     fn scope(&mut self) -> Scope<'_, u16> {
-        Scope { key: &self.key, hash: self.hash, state: self.state }
+        let timestamp = Timestamp::MIN;
+        Scope { key: &self.key, hash: self.hash, state: self.state, timestamp }
     }
 }
 

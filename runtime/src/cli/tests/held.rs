@@ -59,6 +59,7 @@ fn spec<K: Key, V: Data>(name: &str, kind: StateKind) -> StateSpec {
         key: TypeShape::of::<K>(),
         map_key: None,
         value: TypeShape::of::<V>(),
+        ttl: None,
         migrates_from: Vec::new(),
     }
 }
