@@ -1,7 +1,7 @@
 //! The same card fraud, from Kafka to Kafka: transactions in, alerts out, each exactly once for
 //! readers of committed records.
 //!
-//! `KAFKA_BROKERS=host:port cargo run --release --features kafka --example card_fraud_kafka -- run`;
+//! `KAFKA_BROKERS=host:port cargo run --release --features kafka --example card_fraud_kafka run`;
 //! `fill.rs` beside this fills the topic `transactions`. `cargo xtask demo --kafka` does it all,
 //! broker included.
 mod fraud;

@@ -9,8 +9,8 @@
 //! Invariants: one checkpoint is in flight at a time. Where the store decides, what sinks prepared
 //! for a checkpoint that failed is committed with the next one that completes, and the changes it
 //! cut are written with that: its records are part of it; a storage error before the manifest fails
-//! the checkpoint, not the job. Where a participant decides, no checkpoint can be left out: what the
-//! storage refuses is tried again, then the attempt ends. Everything else ends the attempt.
+//! the checkpoint, not the job. Where a participant decides, no checkpoint can be left out: what
+//! the storage refuses is tried again, then the attempt ends. Everything else ends the attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

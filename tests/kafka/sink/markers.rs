@@ -1,5 +1,6 @@
-//! Cases 17 to 20 (16 is `RR0237`, tested where it is decided, in the runtime): markers and checkpoints that do not belong together, and a topic that is not as
-//! it must be. Nothing starts, and the message says what to do.
+//! Cases 17 to 20 (16 is `RR0237`, tested where it is decided, in the runtime): markers and
+//! checkpoints that do not belong together, and a topic that is not as it must be. Nothing starts,
+//! and the message says what to do.
 
 use std::fs;
 use std::time::Duration;

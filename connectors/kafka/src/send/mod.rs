@@ -6,7 +6,7 @@
 //! 1. [`Producer::init`] once: earlier holders of the transactional id are fenced, what they left
 //!    open is decided;
 //! 2. [`Producer::begin`], then [`Topic::send`] from any thread;
-//! 3. [`Producer::flush`]: all that was sent is acknowledged, or the epoch is lost;
+//! 3. [`Producer::flush`]: all that was sent is acknowledged, or the interval is lost;
 //! 4. [`Producer::commit`], again and again until it is done or fails for good.
 //!
 //! Invariants: a refused record and a failed delivery are errors, never skipped: Kafka would commit
@@ -84,7 +84,8 @@ impl Producer {
     /// this returns. One try of about a second.
     ///
     /// # Errors
-    /// [`SendError::Again`] while the broker does not answer or still completes the old transaction.
+    /// [`SendError::Again`] while the broker does not answer or still completes the old
+    /// transaction.
     pub fn init(&self) -> Result<(), SendError> {
         let done = self.client.init_transactions(Duration::from_secs(5));
         done.map_err(|error| self.error(&error))

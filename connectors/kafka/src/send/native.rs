@@ -47,7 +47,8 @@ impl Topic {
         let refused =
             |reason: &str| SendError::Refused { topic: name.to_owned(), reason: reason.to_owned() };
         let text = CString::new(name).map_err(|_| refused("the name holds a zero byte"))?;
-        // SAFETY: the client lives as long as `client` is held, the text until after the call; no topic settings of our own: the null pointer asks for the client's.
+        // SAFETY: the client lives as long as `client` is held, the text until after the call; no
+        // topic settings of our own: the null pointer asks for the client's.
         #[expect(unsafe_code, reason = "rust-rdkafka keeps no topic handles")]
         let native = unsafe {
             sys::rd_kafka_topic_new(client.client().native_ptr(), text.as_ptr(), ptr::null_mut())
@@ -68,8 +69,8 @@ impl Topic {
         let refused = |reason: String| SendError::Refused { topic: self.name.clone(), reason };
         for (sent, record) in records.iter().skip(first).enumerate() {
             if record.place().timestamp == Some(0) {
-                let reason = "to librdkafka the timestamp 0 means `now`, so the record would change: \
-                              give it another, or none";
+                let reason = "to librdkafka the timestamp 0 means `now`, so the record would \
+                              change: give it another, or none";
                 return Err(refused(reason.to_owned()));
             }
             match self.one(&record) {
@@ -87,9 +88,9 @@ impl Topic {
         let place = record.place();
         let headers = headers(record);
         // SAFETY: every pointer is valid until the call returns: value and key are copied
-        // (`MSG_F_COPY`), the handles live as long as they are borrowed. The list of variadic arguments
-        // follows the table of `rd_kafka_vtype_t` and ends with END. Headers are taken over when the
-        // call succeeds, and stay ours when it fails.
+        // (`MSG_F_COPY`), the handles live as long as they are borrowed. The list of variadic
+        // arguments follows the table of `rd_kafka_vtype_t` and ends with END. Headers are taken
+        // over when the call succeeds, and stay ours when it fails.
         #[expect(unsafe_code, reason = "the crate looks up the topic by name for each record")]
         unsafe {
             let code = sys::rd_kafka_producev(

@@ -40,7 +40,7 @@ pub(super) struct Slot(pub(super) usize);
 
 /// What lies between two barriers, counted from the beginning of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch(pub(super) u64);
+pub(super) struct Interval(pub(super) u64);
 
 /// Records for a topic that a writer had not sent when its barrier came.
 pub(super) type Held = (Arc<str>, Records);
@@ -65,7 +65,7 @@ struct State {
     slots: Vec<Arc<Producer>>,
     /// The slot whose transaction takes records.
     open: Option<Slot>,
-    epoch: u64,
+    interval: u64,
     writers: usize,
     passed: Vec<Passed>,
     /// Flushed, not yet committed.
@@ -130,28 +130,28 @@ impl Gateway {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// One more writer, which begins with epoch 0. All are there before the first record.
+    /// One more writer, which begins with interval 0. All are there before the first record.
     pub(super) fn register(&self) {
         self.enter().writers += 1;
     }
 
-    /// Whether a writer in `epoch` may send now.
-    pub(super) fn turn(&self, epoch: Epoch) -> Result<Turn> {
+    /// Whether a writer in `interval` may send now.
+    pub(super) fn turn(&self, interval: Interval) -> Result<Turn> {
         let state = self.enter();
         if let Some(failed) = &state.failed {
             return Err(failed.clone().into());
         }
         Ok(match state.open {
-            Some(slot) if state.epoch == epoch.0 => Turn::Now(state.slots[slot.0].clone()),
+            Some(slot) if state.interval == interval.0 => Turn::Now(state.slots[slot.0].clone()),
             _ => Turn::Later,
         })
     }
 
-    /// Ends when a writer in `epoch` should ask again whether it may send.
-    pub(super) async fn opened(&self, epoch: Epoch) {
+    /// Ends when a writer in `interval` should ask again whether it may send.
+    pub(super) async fn opened(&self, interval: Interval) {
         let opened = {
             let mut state = self.enter();
-            let open = state.open.is_some() && state.epoch == epoch.0;
+            let open = state.open.is_some() && state.interval == interval.0;
             if open || state.failed.is_some() {
                 return;
             }
@@ -164,7 +164,7 @@ impl Gateway {
     }
 
     /// A writer has passed the barrier of `checkpoint`; `held` is what it has not sent. The future
-    /// ends when all of the epoch, marker included, is acknowledged.
+    /// ends when all of the interval, marker included, is acknowledged.
     pub(super) fn pass(
         self: &Arc<Self>,
         checkpoint: CheckpointId,
@@ -221,7 +221,7 @@ impl Gateway {
         let mut state = self.enter();
         state.flushed = Some((checkpoint, slot));
         state.open = Some(next);
-        state.epoch += 1;
+        state.interval += 1;
         self.memory.began(self.ctx.clock.now());
         state.wake();
         Ok(())
@@ -268,7 +268,7 @@ impl Gateway {
 
     /// Recovery: the slots are fenced, `name` is what holds. Commits its marker again in a
     /// transaction of its own, so that this attempt is seen to own the job, and opens the first
-    /// epoch.
+    /// interval.
     pub(super) fn begin(
         &self,
         slots: Vec<Arc<Producer>>,

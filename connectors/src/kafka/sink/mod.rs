@@ -207,7 +207,7 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
 
     async fn open(&self, ctx: TaskContext) -> Result<KafkaWriter<T, E>> {
         let route = match self.guarantee {
-            Guarantee::ExactlyOnce => Route::Epochs(self.gateway(&ctx)?),
+            Guarantee::ExactlyOnce => Route::Transactions(self.gateway(&ctx)?),
             Guarantee::AtLeastOnce => {
                 let settings = slots::settings(
                     &self.cluster.connection,

@@ -10,7 +10,7 @@ use riverrun_kafka::send::{Producer, ProducerSettings, SendError};
 
 use super::gateway::{Gateway, Slot};
 
-/// How many take turns: one epoch is committed while the next one is sent.
+/// How many take turns: one interval is committed while the next one is sent.
 pub(super) const SLOTS: usize = 2;
 /// How long one call may last before it is repeated.
 pub(super) const CALL: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use riverrun_engine::time::Timestamp;
 use riverrun_kafka::records::{Place, Records};
 use riverrun_kafka::send::{Producer, Topic};
 
-use super::gateway::{Epoch, FULL_PAUSE, Gateway, Held, Turn};
+use super::gateway::{FULL_PAUSE, Gateway, Held, Interval, Turn};
 use super::{Inner, slots};
 use crate::kafka::format::Encode;
 
@@ -28,8 +28,8 @@ const FLUSH: Duration = Duration::from_secs(60);
 
 /// Where records go.
 pub(super) enum Route {
-    /// Into the transaction of the writer's epoch.
-    Epochs(Arc<Gateway>),
+    /// Into the transaction of the writer's interval.
+    Transactions(Arc<Gateway>),
     /// At once, and again after a restart.
     AtLeastOnce(Arc<Producer>),
 }
@@ -39,7 +39,7 @@ pub struct KafkaWriter<T, E> {
     inner: Arc<Inner<T, E>>,
     ctx: TaskContext,
     route: Route,
-    epoch: Epoch,
+    interval: Interval,
     producer: Option<Arc<Producer>>,
     /// By name, where the topic is chosen record by record.
     numbers: BTreeMap<Arc<str>, usize>,
@@ -63,14 +63,14 @@ struct Scratch {
 
 impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
     pub(super) fn new(inner: Arc<Inner<T, E>>, ctx: TaskContext, route: Route) -> Self {
-        if let Route::Epochs(gateway) = &route {
+        if let Route::Transactions(gateway) = &route {
             gateway.register();
         }
         KafkaWriter {
             inner,
             ctx,
             route,
-            epoch: Epoch(0),
+            interval: Interval(0),
             producer: None,
             numbers: BTreeMap::new(),
             outbox: Vec::new(),
@@ -128,21 +128,21 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
                 }
                 Turn::Later if self.held_bytes() < HELD_MAX => return Ok(()),
                 Turn::Later => {
-                    if let Route::Epochs(gateway) = &self.route {
-                        gateway.opened(self.epoch).await;
+                    if let Route::Transactions(gateway) = &self.route {
+                        gateway.opened(self.interval).await;
                     }
                 }
             }
         }
     }
 
-    /// The producer of the writer's epoch, asked for until it is there.
+    /// The producer of the writer's interval, asked for until it is there.
     fn turn(&mut self) -> Result<Turn> {
         let turn = match (&self.producer, &self.route) {
             (Some(producer), _) | (None, Route::AtLeastOnce(producer)) => {
                 Turn::Now(producer.clone())
             }
-            (None, Route::Epochs(gateway)) => gateway.turn(self.epoch)?,
+            (None, Route::Transactions(gateway)) => gateway.turn(self.interval)?,
         };
         if let Turn::Now(producer) = &turn
             && self.producer.is_none()
@@ -160,7 +160,7 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
                 None => outbox.handle.insert(producer.topic(&outbox.topic)?).clone(),
             };
             let sent = handle.send(&outbox.records, outbox.sent);
-            if let (Err(error), Route::Epochs(gateway)) = (&sent, &self.route) {
+            if let (Err(error), Route::Transactions(gateway)) = (&sent, &self.route) {
                 gateway.fail_with(error.clone());
             }
             outbox.sent += sent?;
@@ -173,7 +173,7 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
         Ok(true)
     }
 
-    /// What is not sent at a barrier; the next epoch begins with nothing.
+    /// What is not sent at a barrier; the next interval begins with nothing.
     fn take_held(&mut self) -> Vec<Held> {
         self.producer = None;
         let mut held = Vec::new();
@@ -209,9 +209,9 @@ impl<T: Data, E: Encode<T>> SinkWriter<T> for KafkaWriter<T, E> {
 
     fn prepare(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Option<()>>> {
         match &self.route {
-            Route::Epochs(gateway) => {
+            Route::Transactions(gateway) => {
                 let gateway = gateway.clone();
-                self.epoch.0 += 1;
+                self.interval.0 += 1;
                 let acknowledged = gateway.pass(checkpoint, self.take_held());
                 Box::pin(async { acknowledged.await.map(|()| None) })
             }
