@@ -21,6 +21,7 @@ pub mod key;
 pub mod metrics;
 pub mod operator;
 pub mod output;
+pub mod outside;
 pub mod sink;
 pub mod source;
 pub mod state;

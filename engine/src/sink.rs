@@ -28,6 +28,7 @@ use crate::context::TaskContext;
 use crate::data::Data;
 use crate::element::Batch;
 use crate::operator::Result;
+use crate::outside::{About, Outside};
 
 /// Writes the records of one subtask.
 pub trait SinkWriter<T: Data>: Send + 'static {
@@ -150,5 +151,11 @@ pub trait Sink<T: Data>: Send + Sync + 'static {
     /// What `check` shows to the user.
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// What it reaches outside the job; `None`: nothing that could be looked at.
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        let _ = about;
+        None
     }
 }

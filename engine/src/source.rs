@@ -15,6 +15,7 @@ use crate::context::TaskContext;
 use crate::data::Data;
 use crate::element::Batch;
 use crate::operator::Result;
+use crate::outside::{About, Outside};
 use crate::time::Timestamp;
 use crate::watermark::Watermarks;
 
@@ -146,6 +147,12 @@ pub trait Source: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// What it reaches outside the job; `None`: nothing that could be looked at.
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        let _ = about;
+        None
+    }
+
     /// The clock of the source's records, if it has one.
     fn clock(&self) -> Option<EventClock<Self::Item>> {
         None
@@ -234,6 +241,9 @@ impl<S: Source> Source for Timed<S> {
     }
     fn check(&self) -> Result<()> {
         self.source.check()
+    }
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        self.source.outside(about)
     }
     fn clock(&self) -> Option<EventClock<S::Item>> {
         Some(self.clock.clone())

@@ -188,8 +188,9 @@ const ROCKSDB_STEPS: [Step; 3] = [
     },
 ];
 
-/// Needs a C compiler, Java and, once, Maven. The first of them compiles librdkafka.
-const KAFKA_STEPS: [Step; 4] = [
+/// Needs a C compiler, Java and, once, Maven. The first of them compiles librdkafka. Both name the
+/// same packages and features: others would compile all that these need once more.
+const KAFKA_STEPS: [Step; 2] = [
     Step {
         what: "lints of what needs Kafka (librdkafka takes about 2 minutes on two cores, once)",
         words: &[
@@ -215,28 +216,27 @@ const KAFKA_STEPS: [Step; 4] = [
         needs: Some(CLIPPY),
     },
     Step {
-        what: "tests of Kafka's door and the connector",
+        what: "Kafka's door, the connector, and whole jobs on a real broker: killed, fenced, expired",
         words: &[
             "test",
             "--package",
             "riverrun-kafka",
             "--package",
             "riverrun-connectors",
+            "--package",
+            "riverrun-kafka-tests",
+            "--package",
+            "riverrun",
+            "--package",
+            "xtask",
+            "--no-default-features",
             "--features",
-            "riverrun-connectors/kafka",
+            "riverrun-connectors/kafka,riverrun/kafka",
             "--lib",
+            "--test",
+            "kafka",
             "--no-fail-fast",
         ],
-        needs: None,
-    },
-    Step {
-        what: "the broker that the tests start",
-        words: &["test", "--package", "xtask", "--test", "kafka"],
-        needs: Some(JAVA),
-    },
-    Step {
-        what: "whole jobs on a real broker: killed, fenced, expired, broker killed",
-        words: &["test", "--package", "riverrun-kafka-tests", "--no-fail-fast"],
         needs: Some(JAVA),
     },
 ];

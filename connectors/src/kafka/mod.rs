@@ -5,6 +5,7 @@
 //! client are behind the door, the crate `riverrun_kafka`.
 
 pub mod format;
+mod outside;
 mod sink;
 pub mod source;
 

@@ -9,6 +9,7 @@ use crate::checkpoint::CheckpointId;
 use crate::context::TaskContext;
 use crate::data::{Data, to_bytes};
 use crate::operator::Result;
+use crate::outside::{About, Outside};
 use crate::sink::{Participant, Sink, SinkWriter};
 
 /// Ends when a subtask's part of a checkpoint is safe; with the encoded committable, if any.
@@ -21,6 +22,8 @@ pub trait ErasedSink: Send + Sync {
     /// # Errors
     /// The sink's own.
     fn check(&self) -> Result<()>;
+    /// What it reaches outside the job.
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>>;
     /// A writer for one subtask.
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>>;
     /// The participant in the commit and its name.
@@ -48,6 +51,9 @@ pub fn erase_sink<T: Data, S: Sink<T>>(sink: S) -> Arc<dyn ErasedSink> {
 impl<T: Data, S: Sink<T>> ErasedSink for Erased<T, S> {
     fn check(&self) -> Result<()> {
         self.sink.check()
+    }
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        self.sink.outside(about)
     }
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async move {

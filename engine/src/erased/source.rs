@@ -11,6 +11,7 @@ use crate::context::TaskContext;
 use crate::data::{from_bytes, to_bytes};
 use crate::element::{Batch, Origin};
 use crate::operator::Result;
+use crate::outside::{About, Outside};
 use crate::source::{EventClock, Progress, Source, SourceReader, Split, SplitIndex};
 use crate::time::Timestamp;
 use crate::watermark::{SourceWatermark, SplitClocks, Watermarks};
@@ -35,6 +36,8 @@ pub trait ErasedSource: Send + Sync {
     /// # Errors
     /// The source's own.
     fn check(&self) -> Result<()>;
+    /// What it reaches outside the job.
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>>;
     /// All splits there are now. `restored`: the checkpoint knows splits of this source.
     fn discover<'a>(
         &'a self,
@@ -107,6 +110,10 @@ impl<S: Source> ErasedSource for Erased<S> {
 
     fn check(&self) -> Result<()> {
         self.0.check()
+    }
+
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        self.0.outside(about)
     }
 
     fn discover<'a>(

@@ -45,6 +45,11 @@ pub(super) enum Order {
     Savepoint,
     /// Stops the running job with a last checkpoint
     Stop(StopArgs),
+    /// Shows and ends transactions that a run which is gone has left open
+    Txn {
+        #[command(subcommand)]
+        order: TxnOrder,
+    },
     /// Shows the configuration
     Config {
         #[command(subcommand)]
@@ -88,6 +93,18 @@ pub(super) struct CheckArgs {
     /// As if `run` were given the same
     #[arg(long, value_name = "UID/STATE", value_parser = uid_and_state, requires = "against")]
     pub(super) drop_state: Vec<(Uid, String)>,
+    /// Also asks the systems that the job reads and writes: topics, rights, limits. Changes nothing
+    #[arg(long)]
+    pub(super) online: bool,
+}
+
+/// What is done with transactions.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(super) enum TxnOrder {
+    /// Lists what readers of committed records do not see yet, where the job writes
+    Ls,
+    /// Aborts what a run that is gone has left open; refuses while the job runs
+    Abort,
 }
 
 #[derive(Debug, Args)]

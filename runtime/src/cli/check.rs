@@ -10,7 +10,7 @@ use riverrun_engine::state::StateSpec;
 
 use super::args::CheckArgs;
 use super::error::CliError;
-use super::{Context, Exit, out, stored, wait_for};
+use super::{Context, Exit, online, out, stored, wait_for};
 use crate::checkpoint::Manifest;
 use crate::config::Config;
 use crate::live::text::moment;
@@ -32,6 +32,10 @@ pub(super) fn check(context: &Context<'_>, args: &CheckArgs) -> Result<Exit, Cli
         })?;
         let dropped = args.drop_state.iter().cloned().collect();
         out::print(&against(context.job, &graph, &config, &manifest, &dropped)?)?;
+    }
+    if args.online {
+        let about = online::about(context.job, &config);
+        online::look(&graph, &about, |text| Ok(out::print(text)?))?;
     }
     out::print("\nok\n")?;
     Ok(Exit::Done)

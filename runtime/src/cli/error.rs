@@ -4,6 +4,7 @@ use std::io;
 
 use riverrun_engine::compat::CompatError;
 use riverrun_engine::error::GraphError;
+use riverrun_engine::graph::Uid;
 use thiserror::Error;
 
 use super::exit::Exit;
@@ -98,6 +99,29 @@ pub(super) enum CliError {
         /// The name.
         job: String,
     },
+    /// Something outside that the run would fail on.
+    #[error(
+        "RR0339: outside this job {count} {} not as it must be: see the lines marked FAIL above",
+        if *count == 1 { "thing is" } else { "things are" }
+    )]
+    Outside {
+        /// How many things.
+        count: usize,
+    },
+    /// A source or sink that could not ask.
+    #[error("RR0340: '{uid}': {error:#}")]
+    Asking {
+        /// Which.
+        uid: Uid,
+        /// Why.
+        error: anyhow::Error,
+    },
+    /// A run that would be ended.
+    #[error("RR0341: process {pid} runs this job: `stop` it first, then nothing of it is open")]
+    Runs {
+        /// Its process.
+        pid: u32,
+    },
     /// The logs.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -141,7 +165,9 @@ impl CliError {
             CliError::Store(error) => Exit::of_store(error),
             CliError::Lock(error) => Exit::of_lock(error),
             CliError::Control(_) | CliError::NoRun { .. } | CliError::NoDoor { .. } => Exit::Failed,
-            CliError::Door(_) | CliError::Output(_) => Exit::Failed,
+            CliError::Door(_) | CliError::Output(_) | CliError::Asking { .. } => Exit::Failed,
+            CliError::Outside { .. } => Exit::Outside,
+            CliError::Runs { .. } => Exit::Held,
         }
     }
 

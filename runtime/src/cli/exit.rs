@@ -20,6 +20,8 @@ pub enum Exit {
     Checkpoint,
     /// Another run holds the checkpoints, or the output.
     Held,
+    /// What the job reaches is not as it must be.
+    Outside,
     /// Ended at once by a second signal.
     Aborted,
 }
@@ -33,6 +35,7 @@ Exit codes:
   3    the job's graph is wrong (`check` shows everything)
   4    the checkpoint cannot be restored or read
   5    another run holds the checkpoints, or has taken over the output
+  6    topics, rights or limits outside the job are not as it needs them (`check --online`)
   130  ended at once by a second signal, without a last checkpoint";
 
 impl Exit {
@@ -46,6 +49,7 @@ impl Exit {
             Exit::Graph => 3,
             Exit::Checkpoint => 4,
             Exit::Held => 5,
+            Exit::Outside => 6,
             Exit::Aborted => 130,
         }
     }

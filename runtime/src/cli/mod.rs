@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod graph;
 mod inspect;
+mod online;
 mod out;
 mod run;
 mod savepoint;
@@ -20,6 +21,7 @@ mod stop;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod txn;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -73,6 +75,7 @@ pub fn main_with(
         Order::State { order } => state::state(&context, &order),
         Order::Savepoint => savepoint::savepoint(&context),
         Order::Stop(args) => stop::stop(&context, &args),
+        Order::Txn { order } => txn::txn(&context, &order),
         Order::Config { order } => config::config(&context, &order),
     };
     done.unwrap_or_else(|error| {

@@ -3,5 +3,6 @@
 mod brokers;
 mod kills;
 mod markers;
+mod online;
 mod shapes;
 mod zombies;

@@ -28,7 +28,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct BrokerOptions {
     /// The version of Kafka, `4.1.0` or `3.9.1`.
     pub version: String,
-    /// Properties of the broker beside, or instead of, those it has here.
+    /// Properties of the broker beside, or instead of, those it has here; `{broker}` and
+    /// `{controller}` in their values are its ports.
     pub properties: Vec<(String, String)>,
     /// Heap of its JVM, in MiB.
     pub heap_mib: u32,
@@ -115,12 +116,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Stops the broker in its tracks (SIGSTOP): connections stay open and nobody answers.
+    /// Stops the broker in its tracks (SIGSTOP): connections stay open and nobody answers. It has
+    /// stopped when this returns.
     ///
     /// # Errors
     /// The broker does not run.
     pub fn stop_signal(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        process::stopped(self.signal(Signal::STOP)?)
     }
 
     /// Lets it go on (SIGCONT).
@@ -128,7 +130,7 @@ impl Broker {
     /// # Errors
     /// The broker does not run.
     pub fn continue_signal(&self) -> Result<()> {
-        self.signal(Signal::CONT)
+        self.signal(Signal::CONT).map(drop)
     }
 
     /// Makes a topic with these settings (`("cleanup.policy", "compact")`), and waits until each
@@ -192,9 +194,11 @@ impl Broker {
         Wire::connect(self.address())
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// To which process.
+    fn signal(&self, signal: Signal) -> Result<u32> {
         let Some(running) = &self.running else { bail!("the broker does not run") };
-        process::signal(running.child.id(), signal)
+        let pid = running.child.id();
+        process::signal(pid, signal).map(|()| pid)
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) struct Ports {
     pub(crate) controller: u16,
 }
 
-/// `server.properties` of a node that keeps its data in `data`. `more` is added, and wins.
+/// `server.properties` of a node that keeps its data in `data`. `more` is added, and wins;
+/// `{broker}` and `{controller}` in it are the node's ports.
 pub(crate) fn properties(ports: Ports, data: &Path, more: &[(String, String)]) -> String {
     let Ports { broker, controller } = ports;
     let mut pairs: Vec<(String, String)> = vec![
@@ -31,7 +32,8 @@ pub(crate) fn properties(ports: Ports, data: &Path, more: &[(String, String)]) -
     pairs.extend(fixed);
     for (key, value) in more {
         pairs.retain(|(known, _)| known != key);
-        pairs.push((key.clone(), value.clone()));
+        let value = value.replace("{broker}", &broker.to_string());
+        pairs.push((key.clone(), value.replace("{controller}", &controller.to_string())));
     }
     pairs.iter().map(|(key, value)| format!("{key}={}\n", escaped(value))).collect()
 }

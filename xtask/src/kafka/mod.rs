@@ -31,6 +31,7 @@ mod wire;
 
 pub use broker::{Broker, BrokerOptions};
 pub use consume::Until;
+pub use ports::free_port;
 pub use record::ConsumedRecord;
 pub use wire::Topic;
 

@@ -36,6 +36,14 @@ pub(crate) fn free_pair() -> Result<[u16; 2]> {
     bail!("no two free ports on 127.0.0.1 in {ATTEMPTS} tries; name one with --port")
 }
 
+/// A port that nobody listened on a moment ago, for one more listener of a broker.
+///
+/// # Errors
+/// When none is found.
+pub fn free_port() -> Result<u16> {
+    Ok(free_pair()?[0])
+}
+
 /// Whether nobody listens on `port` of the loopback.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()

@@ -7,10 +7,13 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 /// How often a wait looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a process may take until it stands still.
+const STILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How much of a log an error shows, in bytes.
 const TAIL: u64 = 4_096;
@@ -71,6 +74,19 @@ pub(crate) fn signal(pid: u32, signal: Signal) -> Result<()> {
     let raw = raw.with_context(|| format!("{pid} is no process id"))?;
     rustix::process::kill_process(raw, signal)
         .with_context(|| format!("cannot send {signal:?} to process {pid}"))
+}
+
+/// Waits until a child of this process has stopped in all its threads: a signal takes effect in
+/// its own time.
+pub(crate) fn stopped(pid: u32) -> Result<()> {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let raw = raw.with_context(|| format!("{pid} is no process id"))?;
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    let deadline = Deadline::after(STILL_LIMIT);
+    while rustix::process::waitid(WaitId::Pid(raw), options)?.is_none() {
+        deadline.wait(&format!("process {pid} to stand still"))?;
+    }
+    Ok(())
 }
 
 /// The last lines of the file `path`, not before the byte `from`; empty when there are none.

@@ -15,7 +15,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka_sys as sys;
 use sys::rd_kafka_admin_op_t as Op;
 
-use super::{Client, Event, Failed, NewTopic, Queue, Topic, millis, text};
+use super::{Client, Event, Failed, NewTopic, Queue, Topic, millis, rights, text};
 
 /// What the options, and the reasons of a refusal, have room for.
 const REASON_BYTES: usize = 512;
@@ -42,7 +42,7 @@ impl<T> Owned<T> {
     }
 }
 
-fn c_text(text: &str) -> Result<CString, Failed> {
+pub(super) fn c_text(text: &str) -> Result<CString, Failed> {
     CString::new(text).map_err(|_| Failed {
         code: Code::InvalidArgument,
         reason: format!("{text:?} holds a zero byte"),
@@ -52,7 +52,7 @@ fn c_text(text: &str) -> Result<CString, Failed> {
 type Options = Owned<sys::rd_kafka_AdminOptions_t>;
 
 /// Makes one admin call and waits for its event.
-fn call(
+pub(super) fn call(
     client: &Client,
     op: Op,
     timeout: Duration,
@@ -77,6 +77,16 @@ fn call(
     if Code::from(error) != Code::NoError {
         return Err(Code::from(error).into());
     }
+    if matches!(
+        op,
+        Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS | Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS
+    ) {
+        // SAFETY: the options are alive; the error, of a kind of request that has no such option,
+        // would be ours to give back.
+        let refused =
+            unsafe { sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.ptr, 1) };
+        drop(Owned::new(refused, sys::rd_kafka_error_destroy));
+    }
     begin(options.ptr, queue.ptr());
     // The call has its limit; the event comes a moment behind it at the latest.
     let event = queue.event(timeout + Duration::from_secs(1));
@@ -91,7 +101,7 @@ fn call(
 ///
 /// # Safety
 /// `list` is null or has `count` elements, which live as long as `'a`.
-unsafe fn lent<'a, T>(list: *const T, count: usize) -> &'a [T] {
+pub(super) unsafe fn lent<'a, T>(list: *const T, count: usize) -> &'a [T] {
     match list.is_null() {
         true => &[],
         // SAFETY: as the caller says.
@@ -131,24 +141,33 @@ pub(super) fn describe_topics(
 }
 
 fn topic_of(told: *const sys::rd_kafka_TopicDescription_t) -> (String, Result<Topic, Failed>) {
-    let mut count = 0;
+    let (mut count, mut replicas) = (0, 0);
     // SAFETY: `told` is an element of a list that is alive, and so is what it lends.
-    let (name, code, reason, id) = unsafe {
+    let (name, code, reason, id, fewest, rights) = unsafe {
         let name = text(sys::rd_kafka_TopicDescription_name(told));
         let error = sys::rd_kafka_TopicDescription_error(told);
         let code = Code::from(sys::rd_kafka_error_code(error));
         let reason = text(sys::rd_kafka_error_string(error));
-        sys::rd_kafka_TopicDescription_partitions(told, &mut count);
+        let mut told_rights = 0;
+        let operations =
+            sys::rd_kafka_TopicDescription_authorized_operations(told, &mut told_rights);
+        let rights = rights::rights(operations, told_rights);
+        let partitions = sys::rd_kafka_TopicDescription_partitions(told, &mut count);
+        let fewest = lent(partitions, count).iter().map(|partition| {
+            sys::rd_kafka_TopicPartitionInfo_replicas(*partition, &mut replicas);
+            replicas
+        });
+        let fewest = fewest.min().unwrap_or(0);
         let id = sys::rd_kafka_TopicDescription_topic_id(told);
         let known = !id.is_null() && sys::rd_kafka_Uuid_most_significant_bits(id) != 0;
         let id = known.then(|| text(sys::rd_kafka_Uuid_base64str(id)));
-        (name, code, reason, id)
+        (name, code, reason, id, fewest, rights)
     };
     if code != Code::NoError {
         return (name, Err(Failed { code, reason }));
     }
     let partitions = i32::try_from(count).unwrap_or(i32::MAX);
-    let topic = Topic { name: Arc::from(name.as_str()), id, partitions };
+    let topic = Topic { name: Arc::from(name.as_str()), id, partitions, replicas: fewest, rights };
     (name, Ok(topic))
 }
 

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaType;
 use rdkafka_sys as sys;
 
 use super::error::ClusterError;
+use super::is_login;
 use crate::connection::Connection;
 
 /// A queue of librdkafka, given back when dropped.
@@ -163,7 +164,11 @@ impl Client {
             timeout = Duration::ZERO;
             match event.kind() {
                 sys::RD_KAFKA_EVENT_LOG => pass_on(&event, &self.brokers),
-                sys::RD_KAFKA_EVENT_ERROR => self.trouble = event.error().or(self.trouble.take()),
+                // A refused login is the reason why all brokers are down, which is told after it.
+                sys::RD_KAFKA_EVENT_ERROR => {
+                    let login = self.trouble.take_if(|(code, _)| is_login(*code));
+                    self.trouble = login.or_else(|| event.error()).or(self.trouble.take());
+                }
                 _ => {}
             }
         }

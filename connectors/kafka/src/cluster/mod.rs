@@ -10,6 +10,7 @@ mod admin;
 mod client;
 mod error;
 mod offsets;
+mod rights;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,13 +22,14 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 pub(crate) use client::{Client, Event, Queue, millis, text};
 pub use error::ClusterError;
 pub use offsets::Reach;
+pub use rights::{Right, Rights};
 
 use crate::connection::Connection;
 
 /// How long a young cluster gets between two answers "not yet".
 const AGAIN: Duration = Duration::from_millis(100);
-/// The longest a single request waits, so that one lost answer does not use up the limit.
-const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How many requests the limit has room for: one lost answer does not use it up.
+const REQUESTS: u32 = 3;
 
 /// One partition of a topic; shown as `topic/number`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +76,10 @@ pub struct Topic {
     pub id: Option<String>,
     /// How many partitions it has.
     pub partitions: i32,
+    /// How many replicas the partition with the fewest has.
+    pub replicas: usize,
+    /// What may be done with it.
+    pub rights: Rights,
 }
 
 /// A topic to be.
@@ -242,6 +248,15 @@ impl Cluster {
         }
     }
 
+    /// What may be done with a consumer group.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn group_rights(&mut self, group: &str) -> Result<Rights, ClusterError> {
+        let asked = format!("about the group '{group}'");
+        self.ask(&asked, |client, timeout| rights::of_group(client, group, timeout))
+    }
+
     /// Creates a topic, unless one of its name is there.
     ///
     /// # Errors
@@ -266,18 +281,20 @@ impl Cluster {
         let mut trouble = None;
         loop {
             let left = until.saturating_duration_since(now());
-            let answer = request(&self.client, left.min(REQUEST_MAX).max(AGAIN));
+            let answer = request(&self.client, left.min(self.limit / REQUESTS).max(AGAIN));
             self.client.serve(Duration::ZERO);
-            trouble = self.client.trouble().or(trouble);
+            let login = trouble.take_if(|(code, _)| is_login(*code));
+            trouble = login.or_else(|| self.client.trouble()).or(trouble);
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if !passes(error.code) => return Err(self.told(asked, error)),
+                // A refused login is refused again and again: no reason to wait for the limit.
+                Err(_) if trouble.as_ref().is_some_and(|(code, _)| is_login(*code)) => {
+                    let (code, reason) = trouble.unwrap_or((Code::Authentication, String::new()));
+                    return Err(self.told(asked, Failed { code, reason }));
+                }
                 Err(error) if now() >= until => return Err(self.silent(asked, &error, trouble)),
                 Err(_) => self.client.serve(AGAIN),
-            }
-            // A refused login is refused again and again: no reason to wait for the limit.
-            if let Some((code, reason)) = trouble.take_if(|(code, _)| is_login(*code)) {
-                return Err(self.told(asked, Failed { code, reason }));
             }
         }
     }

@@ -63,7 +63,17 @@ pub fn ensure(connection: &Connection, topic: &str, limit: Duration) -> Result<(
         }
         described => described,
     };
-    let partitions = described?.first().map_or(0, |topic| topic.partitions);
+    described?;
+    check_shape(&mut cluster, topic)
+}
+
+/// Whether `topic` has one partition and is compacted.
+///
+/// # Errors
+/// When it is not there, or not as it must be.
+pub fn check_shape(cluster: &mut Cluster, topic: &str) -> Result<(), MarkerError> {
+    let described = cluster.describe(&[topic.to_owned()])?;
+    let partitions = described.first().map_or(0, |topic| topic.partitions);
     let shape = |what: String, remedy| MarkerError::Shape { topic: topic.to_owned(), what, remedy };
     if partitions != 1 {
         return Err(shape(

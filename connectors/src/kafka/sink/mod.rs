@@ -5,6 +5,7 @@
 mod gateway;
 mod marker;
 pub(super) mod memory;
+mod outside;
 mod participant;
 mod registry;
 mod slots;
@@ -18,11 +19,13 @@ use std::time::Duration;
 use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
+use riverrun_engine::outside::{About, Outside};
 use riverrun_engine::sink::{Participant, Sink};
 use riverrun_engine::time::Timestamp;
 use riverrun_kafka::send::Producer;
 
 use self::gateway::Gateway;
+use self::outside::SinkOutside;
 use self::participant::KafkaParticipant;
 pub use self::writer::KafkaWriter;
 use self::writer::Route;
@@ -155,7 +158,11 @@ impl<T: Data, E: Encode<T>> KafkaSink<T, E> {
     }
 
     fn timeout(&self, ctx: &TaskContext) -> Duration {
-        let by_interval = ctx.checkpoint_interval.map_or(TIMEOUT_MAX, |interval| interval * 3);
+        self.timeout_at(ctx.checkpoint_interval)
+    }
+
+    fn timeout_at(&self, interval: Option<Duration>) -> Duration {
+        let by_interval = interval.map_or(TIMEOUT_MAX, |interval| interval * 3);
         self.timeout.unwrap_or_else(|| by_interval.clamp(TIMEOUT_MIN, TIMEOUT_MAX))
     }
 
@@ -240,6 +247,21 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
             topic_name(topic)?;
         }
         Ok(())
+    }
+
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        let topic = match &self.inner.topic {
+            TopicOf::One(topic) => Some(topic.clone()),
+            TopicOf::ByRecord(_) => None,
+        };
+        let exactly_once = self.guarantee == Guarantee::ExactlyOnce;
+        Some(Box::new(SinkOutside {
+            connection: self.cluster.connection.clone(),
+            topic,
+            timeout: exactly_once.then(|| self.timeout_at(about.checkpoint_interval)),
+            by_event_time: self.inner.timestamp.is_none(),
+            about: about.clone(),
+        }))
     }
 }
 

@@ -26,8 +26,8 @@ const LINGER: Duration = Duration::from_millis(5);
 const TELL_MS: i64 = 10_000;
 
 /// The id that fences: `<job>-<slot>`.
-pub(super) fn transactional_id(job: &str, slot: Slot) -> String {
-    format!("{job}-{}", slot.0)
+pub(super) fn transactional_id(job: &str, slot: usize) -> String {
+    format!("{job}-{slot}")
 }
 
 /// What a producer of this engine is made with.
@@ -49,7 +49,7 @@ pub(super) fn settings(
 
 /// A new producer for `slot`: whoever had its id before is fenced.
 pub(super) fn fenced(gateway: &Gateway, slot: Slot, batch_bytes: usize) -> Result<Arc<Producer>> {
-    let id = transactional_id(&gateway.ctx.job, slot);
+    let id = transactional_id(&gateway.ctx.job, slot.0);
     let settings = settings(&gateway.connection, Some(id), gateway.timeout, batch_bytes);
     let made = Producer::new(&settings)?;
     gateway.until_done(FENCE, || made.init())?;

@@ -10,6 +10,7 @@ mod error;
 mod fetching;
 mod handover;
 mod looking;
+mod outside;
 mod reader;
 mod registry;
 mod settings;
@@ -25,6 +26,7 @@ use riverrun_engine::Result;
 use riverrun_engine::bad::OnBad;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
+use riverrun_engine::outside::{About, Outside};
 use riverrun_engine::source::{EventClock, Source};
 use riverrun_engine::watermark::Watermarks;
 use riverrun_kafka::cluster::Isolation;
@@ -37,6 +39,7 @@ pub use shape::{KafkaRecord, OrBad, Shape, Values, Whole};
 pub use split::{KafkaOffset, KafkaSplit};
 
 use super::format::Decode;
+use outside::SourceOutside;
 use registry::Registry;
 use settings::Settings;
 
@@ -155,16 +158,6 @@ impl<S: Shape> KafkaSource<S> {
         self.set(|settings| settings.buffer_bytes = bytes)
     }
 
-    /// Asks the cluster whether the source could begin now: brokers, login, topics, the offsets
-    /// that a first start would have. Blocks. `job` is the job's name.
-    ///
-    /// # Errors
-    /// What `check` shows to the user.
-    pub fn check_cluster(&self, job: &str) -> Result<(), KafkaSourceError> {
-        survey::take(&self.connection, &self.settings, job)?.first(&self.settings)?;
-        Ok(())
-    }
-
     /// Asks the cluster for all partitions and keeps the answer for this attempt.
     async fn survey(&self, ctx: &TaskContext) -> Result<()> {
         let (connection, settings) = (self.connection.clone(), self.settings.clone());
@@ -217,6 +210,11 @@ impl<S: Shape> Source for KafkaSource<S> {
         self.settings.check()?;
         self.connection.check()?;
         Ok(())
+    }
+
+    fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
+        let (connection, settings) = (self.connection.clone(), self.settings.clone());
+        Some(Box::new(SourceOutside { connection, settings, about: about.clone() }))
     }
 
     fn clock(&self) -> Option<EventClock<S::Item>> {

@@ -34,7 +34,8 @@ pub(super) struct Survey {
     pub(super) partitions: BTreeMap<Partition, Seen>,
 }
 
-fn topics(
+/// The topics that the source reads.
+pub(super) fn topics(
     cluster: &mut Cluster,
     settings: &Settings,
     job: &str,
@@ -88,8 +89,17 @@ pub(super) fn take(
     job: &str,
 ) -> Result<Survey, KafkaSourceError> {
     let mut cluster = Cluster::connect(connection, settings.isolation, LIMIT)?;
-    let found = partitions(&topics(&mut cluster, settings, job)?);
-    let partitions = see(&mut cluster, found, &settings.start)?;
+    let topics = topics(&mut cluster, settings, job)?;
+    of(&mut cluster, settings, &topics)
+}
+
+/// Asks for everything of these topics.
+pub(super) fn of(
+    cluster: &mut Cluster,
+    settings: &Settings,
+    topics: &[Topic],
+) -> Result<Survey, KafkaSourceError> {
+    let partitions = see(cluster, partitions(topics), &settings.start)?;
     Ok(Survey { brokers: cluster.brokers().to_owned(), cluster: cluster.id()?, partitions })
 }
 
