@@ -31,33 +31,38 @@ pub(crate) fn answers(program: &mut Command) -> bool {
     program.status().is_ok_and(|status| status.success())
 }
 
-/// Builds the example `name` for speed and without anything it does not use: with the `features` it
-/// needs. Answers where its binary lies.
-pub(crate) fn build_example(name: &str, features: &str) -> Result<PathBuf> {
-    let words = [
-        "build",
-        "--release",
-        "--no-default-features",
-        "--features",
-        features,
-        "--example",
-        name,
-        "--message-format=json-render-diagnostics",
-    ];
+/// Builds examples for speed and without anything they do not use: with the `features` they need.
+/// Answers where their binaries lie, in the same order.
+pub(crate) fn build_examples<const N: usize>(
+    names: [&str; N],
+    features: &str,
+) -> Result<[PathBuf; N]> {
+    let mut words = vec!["build", "--release", "--no-default-features", "--features", features];
+    for name in names {
+        words.extend(["--example", name]);
+    }
+    words.push("--message-format=json-render-diagnostics");
     let built = command(&words)
         .stderr(Stdio::inherit())
         .output()
         .context("cargo could not be started; is it on the PATH?")?;
     if !built.status.success() {
-        bail!("example `{name}` does not build; cargo's words are above");
+        bail!("examples {names:?} do not build; cargo's words are above");
     }
     let messages = String::from_utf8_lossy(&built.stdout);
-    let mut binaries = messages.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == name).then_some(())?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    binaries.next_back().ok_or_else(|| anyhow!("cargo built no binary for example `{name}`"))
+    let messages: Vec<serde_json::Value> =
+        messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let binary = |name: &str| {
+        let of = messages.iter().filter(|message| message["target"]["name"] == name);
+        let mut binaries = of.filter_map(|message| message["executable"].as_str());
+        let binary = binaries.next_back().map(PathBuf::from);
+        binary.ok_or_else(|| anyhow!("cargo built no binary for example `{name}`"))
+    };
+    let mut found = Vec::with_capacity(N);
+    for name in names {
+        found.push(binary(name)?);
+    }
+    Ok(found.try_into().expect("one for each name"))
 }
 
 /// The folder all builds go to, where the demo leaves its files too.

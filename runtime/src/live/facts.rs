@@ -1,9 +1,10 @@
 //! [`Facts`]: what a running job shows of itself at one moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::CheckpointId;
-use riverrun_engine::metrics::{Counter, OperatorMetrics};
+use riverrun_engine::metrics::{Counter, OperatorMetrics, TransactionMeter};
 use riverrun_engine::time::Timestamp;
 
 use crate::status::{CheckpointStatus, JobStatus, Phase};
@@ -29,6 +30,70 @@ pub struct OperatorFacts {
     pub blocked_ns: u64,
     /// Its slowest subtask's.
     pub watermark: Timestamp,
+    /// A source's splits, as far as it shows them: most behind first.
+    pub splits: Vec<SplitFacts>,
+    /// A sink's transactions, if it writes in any.
+    pub transactions: Option<TransactionFacts>,
+}
+
+/// Where a source stands in one split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitFacts {
+    /// Its name.
+    pub name: String,
+    /// What is read next.
+    pub next: u64,
+    /// What would be next if all were read.
+    pub end: u64,
+}
+
+impl SplitFacts {
+    /// How much is still before the source.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.end.saturating_sub(self.next)
+    }
+}
+
+/// What has become of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionFacts {
+    /// Committed.
+    pub committed: u64,
+    /// Given up, to be written again.
+    pub aborted: u64,
+    /// Ended by another producer, or by the broker's limit.
+    pub fenced: u64,
+    /// Since when the newest is open.
+    pub open_since: Option<Timestamp>,
+}
+
+type Subtasks = [(u32, Arc<OperatorMetrics>)];
+
+fn splits(subtasks: &Subtasks) -> Vec<SplitFacts> {
+    let of = |(_, metrics): &(u32, Arc<OperatorMetrics>)| metrics.splits();
+    let mut splits: Vec<_> = subtasks
+        .iter()
+        .flat_map(of)
+        .map(|(name, meter)| {
+            let (next, end) = meter.get();
+            SplitFacts { name, next, end }
+        })
+        .collect();
+    splits.sort_by(|a, b| b.behind().cmp(&a.behind()).then_with(|| a.name.cmp(&b.name)));
+    splits
+}
+
+fn transactions(subtasks: &Subtasks) -> Option<TransactionFacts> {
+    let meters = || subtasks.iter().map(|(_, metrics)| &metrics.transactions);
+    let sum = |of: fn(&TransactionMeter) -> &Counter| meters().map(|m| of(m).get()).sum::<u64>();
+    let facts = TransactionFacts {
+        committed: sum(|meter| &meter.committed),
+        aborted: sum(|meter| &meter.aborted),
+        fenced: sum(|meter| &meter.fenced),
+        open_since: meters().filter_map(TransactionMeter::open_since).max(),
+    };
+    (facts.committed > 0 || facts.aborted > 0 || facts.open_since.is_some()).then_some(facts)
 }
 
 /// The job at one moment.
@@ -77,6 +142,8 @@ impl Facts {
                 unreadable: sum(|metrics| &metrics.skipped) + sum(|m| &m.dead_letters),
                 blocked_ns: sum(|metrics| &metrics.blocked_ns),
                 watermark: status.watermark(uid).unwrap_or(Timestamp::MIN),
+                splits: splits(&subtasks),
+                transactions: transactions(&subtasks),
             }
         });
         let (completed, failed) = status.checkpoints();

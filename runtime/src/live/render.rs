@@ -1,8 +1,10 @@
 //! From [`Facts`] to text: the block on a terminal, the line elsewhere. Pure.
 
+use std::time::Duration;
+
 use riverrun_engine::time::Timestamp;
 
-use super::facts::{Facts, OperatorFacts, Rates, rates};
+use super::facts::{Facts, OperatorFacts, Rates, SplitFacts, rates};
 use super::text::{bytes, count, duration, lag};
 use crate::status::Phase;
 
@@ -17,12 +19,22 @@ pub struct Size {
 
 /// Lines that are no operators: header, title, checkpoint, failure, the cursor's.
 const OTHER_ROWS: usize = 6;
+/// Of these, what stands below the splits.
+const ROWS_BELOW: usize = 3;
+/// A title, a split and what is not shown: below that, none are shown.
+const SPLIT_ROWS_MIN: usize = 3;
+const SPLIT_ROWS_MAX: usize = 12;
 
 /// The block: whole lines, none longer than the terminal is wide, so that none wraps.
 #[must_use]
 pub fn block(before: &Facts, now: &Facts, size: Size) -> String {
+    let transactions = transactions(now);
+    let other_rows = OTHER_ROWS + transactions.iter().len();
     let mut lines = vec![header(now)];
-    lines.extend(table(before, now, size.rows.saturating_sub(OTHER_ROWS).max(1)));
+    lines.extend(table(before, now, size.rows.saturating_sub(other_rows).max(1)));
+    let below = ROWS_BELOW + transactions.iter().len();
+    lines.extend(splits(now, size.rows.saturating_sub(lines.len() + below)));
+    lines.extend(transactions);
     lines.push(checkpoint(now));
     if let Some(failure) = &now.last_failure {
         let first = failure.lines().next().unwrap_or_default();
@@ -47,15 +59,71 @@ pub fn line(before: &Facts, now: &Facts) -> String {
     let late: u64 = now.operators.iter().map(|operator| operator.late).sum();
     let watermarks = now.operators.iter().map(|operator| operator.watermark);
     let slowest = watermarks.filter(|watermark| *watermark > Timestamp::MIN).min();
+    let behind = match now.operators.iter().any(|operator| !operator.splits.is_empty()) {
+        true => format!(", {} behind", count(behind(now) as f64)),
+        false => String::new(),
+    };
     format!(
-        "{}: {}/s read, {}/s written, {} in all, lag {}, late {late}; {}",
+        "{}: {}/s read, {}/s written, {} in all, lag {}{behind}, late {late}; {}{}",
         phase(now.phase),
         sum("source", |rates| rates.records_out),
         sum("sink", |rates| rates.records_in),
         count(read as f64),
         slowest.map_or_else(|| "-".to_owned(), |watermark| lag(watermark, now.now)),
         checkpoint(now),
+        transactions(now).map_or_else(String::new, |told| format!("; {told}")),
     )
+}
+
+fn behind(now: &Facts) -> u64 {
+    now.operators.iter().flat_map(|operator| &operator.splits).map(SplitFacts::behind).sum()
+}
+
+/// Where the sources stand, in at most `rows_max` lines: the splits that are most behind.
+fn splits(now: &Facts, rows_max: usize) -> Vec<String> {
+    let of = |operator: &'_ OperatorFacts| operator.splits.clone();
+    let mut all: Vec<SplitFacts> = now.operators.iter().flat_map(of).collect();
+    all.sort_by_key(|split| std::cmp::Reverse(split.behind()));
+    if all.is_empty() || rows_max < SPLIT_ROWS_MIN {
+        return Vec::new();
+    }
+    let shown = all.len().min(rows_max - 2).min(SPLIT_ROWS_MAX);
+    let row = |split: &SplitFacts| {
+        [
+            split.name.clone(),
+            split.next.to_string(),
+            split.end.to_string(),
+            split.behind().to_string(),
+        ]
+        .to_vec()
+    };
+    let title = ["split", "next", "end", "behind"].map(str::to_owned).to_vec();
+    let rows: Vec<_> = std::iter::once(title).chain(all[..shown].iter().map(row)).collect();
+    let mut lines = aligned(&rows, 1);
+    if shown < all.len() {
+        let (more, rest) = (all.len() - shown, &all[shown..]);
+        let behind: u64 = rest.iter().map(SplitFacts::behind).sum();
+        lines.push(format!("and {more} more, {} behind", count(behind as f64)));
+    }
+    lines
+}
+
+fn transactions(now: &Facts) -> Option<String> {
+    let sink = now.operators.iter().find_map(|operator| operator.transactions)?;
+    let open = sink.open_since.map(|since| {
+        let millis = now.now.as_millis().saturating_sub(since.as_millis());
+        format!(
+            ", open for {}",
+            duration(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+        )
+    });
+    Some(format!(
+        "transactions: {} committed, {} aborted, {} fenced{}",
+        sink.committed,
+        sink.aborted,
+        sink.fenced,
+        open.unwrap_or_default()
+    ))
 }
 
 fn header(now: &Facts) -> String {

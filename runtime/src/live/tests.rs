@@ -70,6 +70,35 @@ last failure: spend 0 panicked: boom
 }
 
 #[test]
+fn splits_and_transactions_are_shown_most_behind_first() {
+    let status = status();
+    for (subtask, name, next, end) in
+        [(0, "orders/0", 10, 10), (0, "orders/2", 500, 9000), (1, "orders/1", 7, 8)]
+    {
+        status.metrics(&Uid::new("transactions"), subtask).split(name).set(next, end);
+    }
+    let meter = &status.metrics(&Uid::new("suspicions"), 0).transactions;
+    meter.committed.add(12);
+    meter.fenced.add(1);
+    meter.set_open(Some(at(9)));
+    let now = Facts::of(&status, at(10), secs(1));
+    let text = block(&now, &now, WIDE);
+    let expected = "\
+split     next   end  behind
+orders/2   500  9000    8500
+orders/1     7     8       1
+orders/0    10    10       0
+transactions: 12 committed, 0 aborted, 1 fenced, open for 1.0s
+no checkpoint yet
+";
+    assert!(text.ends_with(expected), "{text}");
+    let text = line(&now, &now);
+    assert!(text.contains(", 8501 behind, late") && text.contains("; transactions: 12"), "{text}");
+    let narrow = block(&now, &now, Size { columns: 80, rows: 12 });
+    assert!(narrow.contains("orders/2") && narrow.contains("and 2 more, 1 behind\n"), "{narrow}");
+}
+
+#[test]
 fn a_failed_checkpoint_says_why_and_unreadable_records_are_shown() {
     let status = status();
     status.metrics(&Uid::new("transactions"), 0).skipped.add(4);

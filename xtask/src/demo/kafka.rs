@@ -22,14 +22,13 @@ use crate::say::Progress;
 
 /// How long the consumer may take to read the alerts.
 const READ: Duration = Duration::from_secs(120);
+const EXAMPLES: [&str; 3] = ["card_fraud", "card_fraud_kafka", "card_fraud_fill"];
 const OUTPUT: [&str; 3] = ["suspicions", "travel", "truth"];
 
 /// Runs the demo; whether the verdict is exact.
 pub(super) fn run(options: &Options, progress: &Progress) -> Result<bool> {
     progress.say("building the jobs for speed; the first build compiles librdkafka, some minutes");
-    let files = cargo::build_example("card_fraud", "")?;
-    let fraud = cargo::build_example("card_fraud_kafka", "kafka")?;
-    let filler = cargo::build_example("card_fraud_fill", "kafka")?;
+    let [files, fraud, filler] = cargo::build_examples(EXAMPLES, "kafka")?;
     let folder = cargo::target().join("demo-kafka");
     super::clear(&folder)?;
 

@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         return kafka::run(options, &progress);
     }
     progress.say("building the job `card_fraud` for speed; the first build takes minutes");
-    let binary = cargo::build_example("card_fraud", "")?;
+    let [binary] = cargo::build_examples(["card_fraud"], "")?;
     progress.say(&format!("built: {}", binary.display()));
 
     let folder = cargo::target().join("demo");

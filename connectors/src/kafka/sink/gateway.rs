@@ -26,6 +26,7 @@ use futures::future::BoxFuture;
 use riverrun_engine::Result;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 use riverrun_engine::context::TaskContext;
+use riverrun_engine::metrics::TransactionMeter;
 use riverrun_kafka::connection::Connection;
 use riverrun_kafka::records::Records;
 use riverrun_kafka::send::{Producer, SendError};
@@ -124,6 +125,18 @@ impl Gateway {
     /// The attempt has ended: whoever waits for Kafka gives up.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.meter().set_open(None);
+    }
+
+    fn meter(&self) -> &TransactionMeter {
+        &self.ctx.metrics.transactions
+    }
+
+    /// A transaction begins to take records.
+    fn opened_now(&self) {
+        let now = self.ctx.clock.now();
+        self.memory.began(now);
+        self.meter().set_open(Some(now));
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -222,7 +235,7 @@ impl Gateway {
         state.flushed = Some((checkpoint, slot));
         state.open = Some(next);
         state.interval += 1;
-        self.memory.began(self.ctx.clock.now());
+        self.opened_now();
         state.wake();
         Ok(())
     }
@@ -279,9 +292,10 @@ impl Gateway {
         self.mark(&slots[first.0], first, name)?;
         self.until_done(self.timeout, || slots[first.0].commit())?;
         self.memory.marked(Marker::new(name, &self.ctx.attempt));
+        self.meter().committed.add(1);
         let next = Slot(1);
         slots[next.0].begin()?;
-        self.memory.began(self.ctx.clock.now());
+        self.opened_now();
         let mut state = self.enter();
         state.slots = slots;
         state.open = Some(next);
@@ -300,6 +314,7 @@ impl Gateway {
         producer.was_troubled();
         let committed = self.until_done(Duration::MAX, || producer.commit());
         committed.inspect_err(|error| self.fail_with(error.clone()))?;
+        self.meter().committed.add(1);
         let attempt = self.ctx.attempt.to_string();
         let name = CheckpointName { checkpoint, attempt };
         self.memory.marked(Marker::new(Some(&name), &self.ctx.attempt));
@@ -321,10 +336,17 @@ impl Gateway {
 
     /// Nothing more is sent in this attempt.
     pub(super) fn fail_with(&self, error: SendError) {
-        if matches!(error, SendError::Fenced(_)) {
+        let fenced = matches!(error, SendError::Fenced(_));
+        if fenced {
             self.memory.fenced(self.ctx.clock.now());
         }
         let mut state = self.enter();
+        if state.failed.is_none() {
+            let lost = usize::from(state.open.is_some()) + usize::from(state.flushed.is_some());
+            self.meter().aborted.add(lost as u64);
+            self.meter().fenced.add(u64::from(fenced));
+            self.meter().set_open(None);
+        }
         state.open = None;
         state.failed.get_or_insert(error);
         state.wake();

@@ -17,6 +17,7 @@ use riverrun_engine::Result;
 use riverrun_engine::bad::OnBad;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::element::Batch;
+use riverrun_engine::metrics::SplitMeter;
 use riverrun_engine::source::{Progress, SourceReader, SplitIndex};
 use riverrun_engine::time::Timestamp;
 use riverrun_kafka::cluster::Partition;
@@ -42,8 +43,7 @@ struct Assigned {
     end: Option<i64>,
     /// Its number at the thread; `None`: it was at its end when it was assigned.
     index: Option<PartitionIndex>,
-    /// Records written behind `next`, as far as is known.
-    lag: u64,
+    meter: Arc<SplitMeter>,
     ended: bool,
 }
 
@@ -67,7 +67,6 @@ pub struct KafkaReader<S> {
     /// Splits that ended and were not told of.
     ended: VecDeque<SplitIndex>,
     opened: Option<Opened>,
-    lag: u64,
     looking: Option<Looking>,
     finds_seen: u64,
     /// When offsets were last shown to the group.
@@ -90,6 +89,7 @@ impl<S: Shape> KafkaReader<S> {
         let name = format!("{}-{}-fetch", ctx.uid, ctx.subtask);
         let looks = ctx.subtask == 0 && !settings.is_bounded();
         let looking = looks.then(|| Looking::new(connection.clone()));
+        ctx.metrics.forget_splits();
         ctx.threads.run(&name, Box::new(move || fetching::run(&connection, &fetch, &back)));
         KafkaReader {
             shape,
@@ -101,7 +101,6 @@ impl<S: Shape> KafkaReader<S> {
             fetched: Vec::new(),
             ended: VecDeque::new(),
             opened: None,
-            lag: 0,
             looking,
             finds_seen: 0,
             shown: Timestamp::MIN,
@@ -115,7 +114,7 @@ impl<S: Shape> KafkaReader<S> {
             Fetched::Failed(error) => return Err(error.into()),
             Fetched::Records { partition, records, high } => {
                 let split = self.fetched[partition.0];
-                self.set_lag(split, high);
+                self.show(split, high);
                 self.opened = Some(Opened { split, records, at: 0 });
                 None
             }
@@ -126,7 +125,7 @@ impl<S: Shape> KafkaReader<S> {
                     return Ok(None);
                 }
                 assigned.next = assigned.next.max(offset);
-                self.set_lag(split, high);
+                self.show(split, high);
                 if self.end_if_due(split) {
                     return Ok(None);
                 }
@@ -136,11 +135,11 @@ impl<S: Shape> KafkaReader<S> {
         })
     }
 
-    fn set_lag(&mut self, split: SplitIndex, high: i64) {
-        let assigned = &mut self.assigned[split.0];
-        let lag = u64::try_from(high - assigned.next).unwrap_or(0);
-        self.lag = self.lag - std::mem::replace(&mut assigned.lag, lag) + lag;
-        self.ctx.metrics.set_lag(self.lag);
+    /// `high` is where the partition ends now.
+    fn show(&self, split: SplitIndex, high: i64) {
+        let assigned = &self.assigned[split.0];
+        let unsigned = |offset: i64| u64::try_from(offset).unwrap_or(0);
+        assigned.meter.set(unsigned(assigned.next), unsigned(high.max(assigned.next)));
     }
 
     /// Ends `split` if everything before its end was read.
@@ -209,6 +208,8 @@ impl<S: Shape> KafkaReader<S> {
             last = Some(offset);
             assigned.next = offset + 1;
         }
+        let end = assigned.meter.get().1;
+        assigned.meter.set(u64::try_from(assigned.next).unwrap_or(0), end);
         Ok((first, last))
     }
 
@@ -257,8 +258,9 @@ impl<S: Shape> SourceReader for KafkaReader<S> {
         let next = offset.next;
         let fetched = end.is_none_or(|end| next < end);
         let at_thread = fetched.then_some(PartitionIndex(self.fetched.len()));
+        let meter = self.ctx.metrics.split(&place.to_string());
         let assigned =
-            Assigned { place: place.clone(), next, end, index: at_thread, lag: 0, ended: false };
+            Assigned { place: place.clone(), next, end, index: at_thread, meter, ended: false };
         self.assigned.push(assigned);
         if fetched {
             self.fetched.push(index);

@@ -13,6 +13,7 @@ use riverrun_engine::erased::{
 use riverrun_engine::graph::{Graph, Node, NodeId, NodeKind, Partitioning, Uid};
 use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::output::Port;
+use riverrun_engine::outside::{About, Finding, HeldBack, Outside};
 use riverrun_engine::sink::Participant;
 use riverrun_engine::state::Declare;
 
@@ -28,6 +29,9 @@ impl ErasedSource for Source {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+    fn outside(&self, _: &About) -> Option<Box<dyn Outside>> {
+        None
+    }
     fn discover<'a>(
         &'a self,
         _: &'a TaskContext,
@@ -40,17 +44,36 @@ impl ErasedSource for Source {
     }
 }
 
-struct Sink;
+/// With what it would find outside, if anything.
+struct Sink(Vec<Finding>);
 
 impl ErasedSink for Sink {
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+    fn outside(&self, _: &About) -> Option<Box<dyn Outside>> {
+        let found = || Box::new(Found(self.0.clone())) as Box<dyn Outside>;
+        (!self.0.is_empty()).then(found)
     }
     fn open(&self, _: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async { anyhow::bail!("only to be looked at") })
     }
     fn participant(&self, _: &TaskContext) -> Option<(String, Box<dyn Participant>)> {
         None
+    }
+}
+
+struct Found(Vec<Finding>);
+
+impl Outside for Found {
+    fn look(&mut self) -> Vec<Finding> {
+        self.0.clone()
+    }
+    fn held_back(&mut self) -> Result<Vec<HeldBack>> {
+        Ok(vec![HeldBack { place: "out/0".to_owned(), from: 7, count: 2 }])
+    }
+    fn abort(&mut self) -> Result<Vec<String>> {
+        Ok(vec!["card-fraud-0".to_owned()])
     }
 }
 
@@ -69,7 +92,19 @@ pub(super) fn source() -> NodeKind {
 }
 
 pub(super) fn sink() -> NodeKind {
-    NodeKind::Sink(Arc::new(Sink))
+    NodeKind::Sink(Arc::new(Sink(Vec::new())))
+}
+
+/// A source and two sinks that find this outside.
+pub(super) fn reaching(findings: &[Finding]) -> Graph {
+    let mut graph = Graph::default();
+    let cards = graph.add(node("cards", "source", source()), &[]);
+    for uid in ["first", "second"] {
+        let sink = NodeKind::Sink(Arc::new(Sink(findings.to_vec())));
+        let input = (cards, Port::Main, Partitioning::Forward);
+        graph.add(node(uid, "sink", sink), &[input]);
+    }
+    graph
 }
 
 /// An operator with one value per key, of type `u64`.

@@ -9,3 +9,4 @@ mod graphs;
 pub(super) mod held;
 #[allow(clippy::disallowed_methods, reason = "damages a file of its own")]
 mod looked;
+mod outside;

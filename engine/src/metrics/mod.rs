@@ -2,7 +2,13 @@
 //! where possible), read by whoever shows them. Balance: `in = out of its function + late +
 //! skipped`.
 
+mod meters;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use meters::{SplitMeter, TransactionMeter};
 
 use crate::time::Timestamp;
 
@@ -49,7 +55,10 @@ pub struct OperatorMetrics {
     pub blocked_ns: Counter,
     /// Nanoseconds spent working.
     pub busy_ns: Counter,
-    lag: AtomicU64,
+    /// Of a sink that writes in transactions.
+    pub transactions: TransactionMeter,
+    /// By name; as many as the subtask reads.
+    splits: Mutex<BTreeMap<String, Arc<SplitMeter>>>,
     watermark: AtomicI64,
 }
 
@@ -68,22 +77,31 @@ impl Default for OperatorMetrics {
             timers_fired: zero(),
             blocked_ns: zero(),
             busy_ns: zero(),
-            lag: AtomicU64::new(0),
+            transactions: TransactionMeter::default(),
+            splits: Mutex::default(),
             watermark: AtomicI64::new(i64::MIN),
         }
     }
 }
 
 impl OperatorMetrics {
-    /// Shows how many records a source has still before it, as far as it knows.
-    pub fn set_lag(&self, records: u64) {
-        self.lag.store(records, Ordering::Relaxed);
+    /// The splits that a source reads from now on: none yet.
+    pub fn forget_splits(&self) {
+        self.splits.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How many records a source has still before it, as far as it knows.
+    /// The meter of one more split.
     #[must_use]
-    pub fn lag(&self) -> u64 {
-        self.lag.load(Ordering::Relaxed)
+    pub fn split(&self, name: &str) -> Arc<SplitMeter> {
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        splits.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The meters of all splits, by name.
+    #[must_use]
+    pub fn splits(&self) -> Vec<(String, Arc<SplitMeter>)> {
+        let splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        splits.iter().map(|(name, meter)| (name.clone(), meter.clone())).collect()
     }
 
     /// Shows the operator's watermark.
