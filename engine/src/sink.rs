@@ -75,6 +75,16 @@ pub trait Participant: Send + 'static {
     /// Whether it decides or follows.
     fn role(&self) -> Role;
 
+    /// Deciding only, before [`Participant::decided`]: what can be seen of the last decision without
+    /// fencing anybody, so that a run which could not go on ends no other. The inner `None`: there
+    /// was none; the outer: that cannot be told.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    fn visible(&mut self) -> BoxFuture<'_, Result<Option<Option<CheckpointName>>>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Deciding only: fences every earlier attempt, then says which checkpoint was decided last;
     /// `None` when there was none; number 0 when nothing is committed yet.
     ///

@@ -47,6 +47,18 @@ impl Participants {
         self.by_name.values_mut().find(|participant| participant.role() == Role::Decides)
     }
 
+    /// What can be seen of the last decision without fencing anybody; `None` when that cannot be
+    /// told, or the checkpoint store decides.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn visible(&mut self) -> Result<Option<Option<CheckpointName>>> {
+        match self.deciding() {
+            Some(participant) => participant.visible().await,
+            None => Ok(None),
+        }
+    }
+
     /// What the deciding participant says; `None` when the checkpoint store decides.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use super::restore::Restore;
 use super::wiring::wire;
 use super::worker::{self, Signal};
 use super::write::Writer;
-use crate::checkpoint::restore::{OpenFiles, begin};
+use crate::checkpoint::restore::{OpenFiles, begin, refuse_early};
 use crate::checkpoint::{Chain, CheckpointStore, Start};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
@@ -175,6 +175,16 @@ impl Attempt<'_> {
         options: &RunOptions,
         participants: &mut Participants,
     ) -> Result<Settled, RunError> {
+        match participants.visible().await {
+            Ok(None) => {}
+            Ok(Some(visible)) => {
+                match refuse_early(&self.store, &self.job, options, visible).await {
+                    Err(error) if error.may_pass() => return Ok(Settled::Broken(error.into())),
+                    refused => refused?,
+                }
+            }
+            Err(error) => return Ok(Settled::Broken(error)),
+        }
         let decided = match participants.decided().await {
             Ok(decided) => decided,
             Err(error) => match error.downcast::<Superseded>() {

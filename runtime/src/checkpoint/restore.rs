@@ -4,7 +4,8 @@
 //! empty or older beginning unless the user asked for exactly that; in doubt an error that says
 //! what to do.
 //!
-//! 1. The deciding participant has said what is committed ([`Decided`]).
+//! 1. The deciding participant has said what is committed ([`Decided`]); before it fenced anybody,
+//!    [`refuse_early`] has looked at what could be seen.
 //! 2. [`choose`] decides by names alone.
 //! 3. [`begin`] reads the chosen checkpoint whole and checks every byte.
 //! 4. The caller decides with `riverrun_engine::compat::plan_restore` what goes where, and gives
@@ -87,6 +88,27 @@ pub async fn begin(
         Start::Beginning | Start::Finished(_) => NOTHING_YET,
     };
     Ok(Begin { start, next: highest.max(restored).next() })
+}
+
+/// Refuses what [`begin`] would refuse anyway, by what can be seen of the last decision before any
+/// run is fenced: a second job of one name ends here and not the first.
+///
+/// # Errors
+/// As [`begin`], but for damage within the checkpoint's files.
+pub async fn refuse_early(
+    store: &CheckpointStore,
+    job: &str,
+    options: &RunOptions,
+    visible: Option<CheckpointName>,
+) -> Result<(), RestoreError> {
+    let stored = store.list().await?;
+    let decided: Decided = Some(visible.as_ref().map(|name| name.checkpoint));
+    let choice = choose(&options.from, options.accept_duplicates, &stored, decided)?;
+    let Choice::Own(id) = choice else { return Ok(()) };
+    let manifest = store.read_manifest(id).await;
+    let manifest = manifest.map_err(|source| unreadable(id, &stored, source))?;
+    manifest.check_job(job)?;
+    same_attempt(&manifest, visible)
 }
 
 /// A number may have been used twice, after the store or the job was taken back: what is committed

@@ -132,6 +132,8 @@ pub fn read_visible(
     limit: Duration,
 ) -> Result<Vec<Last>, MarkerError> {
     let mut committed = Cluster::connect(connection, Isolation::Committed, limit)?;
+    // Whether it is there: its offsets would be asked for until the limit.
+    committed.describe(&[topic.to_owned()])?;
     let stable = reach(&mut committed, topic)?;
     read_back(connection, topic, stable, after(limit))
 }

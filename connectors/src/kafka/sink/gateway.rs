@@ -15,7 +15,7 @@
 //! with its marker; a slot begins anew only after its last transaction is acknowledged; after
 //! anything that leaves a doubt the attempt ends, and the recovery finds out.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -56,8 +56,8 @@ pub(super) struct Gateway {
     pub(super) timeout: Duration,
     pub(super) memory: Arc<Memory>,
     closed: AtomicBool,
-    /// What is known to be written to.
-    topics: Mutex<BTreeSet<Arc<str>>>,
+    /// What is known to be written to, and for how long records are kept there.
+    topics: Mutex<BTreeMap<Arc<str>, Option<Duration>>>,
     state: Mutex<State>,
 }
 
@@ -109,13 +109,25 @@ impl Gateway {
 
     /// A sink writes to `topic`.
     pub(super) fn writes_to(&self, topic: &Arc<str>) {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone(), None);
     }
 
     /// What is known to be written to; topics chosen record by record are not.
     pub(super) fn topics(&self) -> Vec<Arc<str>> {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        topics.iter().cloned().collect()
+        topics.keys().cloned().collect()
+    }
+
+    /// Records of `topic` are deleted so long after their timestamp; `None`: never, or unknown.
+    pub(super) fn keeps(&self, topic: &Arc<str>, kept: Option<Duration>) {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.insert(topic.clone(), kept);
+    }
+
+    /// What [`Gateway::keeps`] was told.
+    pub(super) fn kept(&self, topic: &str) -> Option<Duration> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        *topics.get(topic)?
     }
 
     fn enter(&self) -> MutexGuard<'_, State> {

@@ -13,7 +13,8 @@ use futures::future::BoxFuture;
 use riverrun_engine::Result;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun_engine::sink::{Participant, Role, Superseded};
-use riverrun_kafka::marker::{ensure, read};
+use riverrun_kafka::cluster::ClusterError;
+use riverrun_kafka::marker::{MarkerError, ensure, read, read_visible};
 use riverrun_kafka::send::Producer;
 
 use super::gateway::Gateway;
@@ -47,6 +48,18 @@ impl Drop for KafkaParticipant {
 impl Participant for KafkaParticipant {
     fn role(&self) -> Role {
         Role::Decides
+    }
+
+    fn visible(&mut self) -> BoxFuture<'_, Result<Option<Option<CheckpointName>>>> {
+        let gateway = self.gateway.clone();
+        let seen = self.gateway.ctx.blocking(move || {
+            let topic = marker::topic(&gateway.ctx.job);
+            match newest_visible(&gateway, &topic) {
+                Err(error) if is_missing(&error) => Ok(None),
+                newest => newest,
+            }
+        });
+        Box::pin(async move { Ok(Some(seen.await?.map(|marker| marker.name()))) })
     }
 
     fn decided(&mut self) -> BoxFuture<'_, Result<Option<CheckpointName>>> {
@@ -96,6 +109,14 @@ fn fence(gateway: &Gateway) -> Result<Fenced> {
     Ok((slots, newest))
 }
 
+/// Whether the topic is not there (yet).
+fn is_missing(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<MarkerError>(),
+        Some(MarkerError::Cluster(ClusterError::NoTopic { .. }))
+    )
+}
+
 /// Before this run fences anybody: was it fenced itself?
 fn still_owner(gateway: &Gateway, topic: &str) -> Result<()> {
     let began = gateway.ctx.clock.now().as_millis();
@@ -124,6 +145,6 @@ fn still_owner(gateway: &Gateway, topic: &str) -> Result<()> {
 
 /// Without fencing: what other runs have open is theirs to decide.
 fn newest_visible(gateway: &Gateway, topic: &str) -> Result<Option<Marker>> {
-    let read = riverrun_kafka::marker::read_visible(&gateway.connection, topic, ANSWER)?;
+    let read = read_visible(&gateway.connection, topic, ANSWER)?;
     Marker::newest(topic, &read)
 }

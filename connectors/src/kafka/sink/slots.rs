@@ -9,6 +9,7 @@ use riverrun_kafka::cluster::{Cluster, Isolation};
 use riverrun_kafka::send::{Producer, ProducerSettings, SendError};
 
 use super::gateway::{Gateway, Slot};
+use crate::kafka::outside;
 
 /// How many take turns: one interval is committed while the next one is sent.
 pub(super) const SLOTS: usize = 2;
@@ -72,7 +73,9 @@ pub(super) fn batch_bytes(gateway: &Gateway) -> Result<usize> {
     let mut smallest = BATCH_BYTES;
     for topic in gateway.topics() {
         cluster.describe(&[topic.to_string()])?;
-        let limit = cluster.settings(&topic)?.remove("max.message.bytes");
+        let settings = cluster.settings(&topic)?;
+        gateway.keeps(&topic, outside::kept(&settings));
+        let limit = settings.get("max.message.bytes");
         if let Some(limit) = limit.and_then(|limit| limit.parse::<usize>().ok()) {
             // A tenth for what surrounds the records.
             smallest = smallest.min(limit - limit / 10);

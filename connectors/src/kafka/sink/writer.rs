@@ -20,6 +20,7 @@ use riverrun_kafka::send::{Producer, Topic};
 use super::gateway::{FULL_PAUSE, Gateway, Held, Interval, Turn};
 use super::{Inner, slots};
 use crate::kafka::format::Encode;
+use crate::kafka::outside;
 
 /// Bytes a writer holds back between its barrier and the next transaction; then it waits.
 const HELD_MAX: usize = 4 << 20;
@@ -45,6 +46,10 @@ pub struct KafkaWriter<T, E> {
     numbers: BTreeMap<Arc<str>, usize>,
     outbox: Vec<Outbox>,
     scratch: Scratch,
+    /// The oldest timestamp of the last batch.
+    oldest: Option<Timestamp>,
+    /// Whether it was said that such records are deleted.
+    warned: bool,
 }
 
 /// The records for one topic that are not sent yet.
@@ -75,6 +80,8 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
             numbers: BTreeMap::new(),
             outbox: Vec::new(),
             scratch: Scratch::default(),
+            oldest: None,
+            warned: false,
         }
     }
 
@@ -102,6 +109,7 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
             })?;
         }
         let timestamp = inner.timestamp(item, timestamp);
+        self.oldest = timestamp.into_iter().chain(self.oldest).min();
         let partition = inner.partition(item);
         let place = Place { offset: 0, timestamp: timestamp.map(Timestamp::as_millis), partition };
         let headers = inner.headers(item);
@@ -110,6 +118,24 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
         let value = has_value.then_some(&value[..]);
         self.outbox[number].records.push(place, key, value, headers);
         Ok(())
+    }
+
+    /// Says once that the broker is going to delete what was written.
+    fn warn_of_old(&mut self) {
+        let Route::Transactions(gateway) = &self.route else { return };
+        let Some(oldest) = self.oldest.take().filter(|_| !self.warned) else { return };
+        let now = self.ctx.clock.now();
+        let of = |outbox: &Outbox| Some((outbox.topic.clone(), gateway.kept(&outbox.topic)?));
+        let kept = self.outbox.iter().filter_map(of).min_by_key(|(_, kept)| *kept);
+        let Some((topic, kept)) = kept.filter(|(_, kept)| oldest + *kept < now) else { return };
+        self.warned = true;
+        tracing::warn!(
+            uid = %self.ctx.uid, topic = %topic, timestamp = oldest.as_millis(),
+            "RR0756: the broker deletes records of this topic {} after their timestamp, and older \
+             ones are being written: their timestamp is their event time. Set `retention.ms=-1` \
+             on the topic, or give them another: `.timestamp(..)`",
+            outside::said(kept)
+        );
     }
 
     fn held_bytes(&self) -> usize {
@@ -204,6 +230,7 @@ impl<T: Data, E: Encode<T>> SinkWriter<T> for KafkaWriter<T, E> {
         for (item, timestamp) in batch.items.iter().zip(&batch.timestamps) {
             self.encode(item, *timestamp)?;
         }
+        self.warn_of_old();
         self.drain().await
     }
 
