@@ -48,6 +48,8 @@ impl<V> ListEntries<V> {
 
 /// How many values the size of a list is judged by.
 const SAMPLED: usize = 16;
+/// What a value's allocation costs beside its contents.
+const HEAP_OVERHEAD: usize = 16;
 
 /// The most values of one row.
 const RUN_MAX: usize = 512;
@@ -118,11 +120,16 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
     }
 
     fn size(&mut self, list: &ListEntries<V>) -> usize {
+        let own = list.values.capacity() * size_of::<V>();
+        if !std::mem::needs_drop::<V>() {
+            return own;
+        }
         let some = &list.values[..list.values.len().min(SAMPLED)];
         self.value.clear();
+        // One that cannot be encoded is named when it is written.
         let written = rmp_serde::encode::write_named(&mut self.value, some);
-        let bytes = written.map_or(0, |()| self.value.len());
-        bytes * list.values.len() / some.len().max(1)
+        let heap = written.map_or(0, |()| self.value.len()) + some.len() * HEAP_OVERHEAD;
+        own + heap * list.values.len() / some.len().max(1)
     }
 
     fn retract(&self, _held: &mut ListEntries<V>, _rest: &[u8]) -> Result<bool> {

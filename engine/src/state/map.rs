@@ -39,8 +39,12 @@ impl<M, V> Default for MapEntries<M, V> {
 
 /// How many pairs the size of a map is judged by.
 const SAMPLED: usize = 16;
-/// What a pair takes beside its encoded key and value.
-const PAIR_BYTES: usize = 64;
+/// The pairs that one node of the tree has room for, and those that it holds where keys come in
+/// their order, which is when it holds least.
+const NODE_PAIRS: usize = 11;
+const NODE_FILLED: usize = 5;
+/// What an allocation costs beside its contents.
+const HEAP_OVERHEAD: usize = 16;
 
 /// A map as rows.
 pub(crate) struct MapLayout<M, V> {
@@ -102,14 +106,24 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
 
     fn size(&mut self, map: &MapEntries<M, V>) -> usize {
         self.value.clear();
-        let mut keys = 0;
+        let pairs = map.pairs.len();
+        let (mut keys, mut sampled) = (0, 0);
         for (map_key, (_, value)) in map.pairs.iter().take(SAMPLED) {
-            keys += map_key.len() + PAIR_BYTES;
-            // One that cannot be encoded is named when it is written.
-            _ = self.codec.encode(value, &mut self.value);
+            // It grew by doubling when it was encoded.
+            keys += map_key.len().next_power_of_two() + HEAP_OVERHEAD;
+            sampled += 1;
+            if std::mem::needs_drop::<V>() {
+                self.value.resize(self.value.len() + HEAP_OVERHEAD, 0);
+                // One that cannot be encoded is named when it is written.
+                _ = self.codec.encode(value, &mut self.value);
+            }
         }
-        let bytes = keys + self.value.len();
-        bytes * map.pairs.len() / map.pairs.len().clamp(1, SAMPLED)
+        // A map key that has a part on the heap has about its encoding there, a second time.
+        let copies = 1 + usize::from(std::mem::needs_drop::<M>());
+        let heap = (keys * copies + self.value.len()) * pairs / sampled.max(1);
+        // Every twelfth node is one of nodes, and somewhat larger.
+        let node = NODE_PAIRS * (size_of::<Vec<u8>>() + size_of::<(M, V)>()) + HEAP_OVERHEAD;
+        heap + pairs.div_ceil(NODE_FILLED) * node * 13 / 12
     }
 
     fn retract(&self, held: &mut MapEntries<M, V>, rest: &[u8]) -> Result<bool> {
