@@ -92,13 +92,19 @@ fn has_checkpoint(folder: &Path) -> bool {
     std::fs::read_dir(folder.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// Waits until something is spilled to files, and overwrites every one of them but its end.
-fn damage(world: &Path, folder: &Path) {
+/// Waits until something is spilled to files and a checkpoint is there; the attempt's folder.
+fn spilled(world: &Path, spill: &Path) -> PathBuf {
     let began = Instant::now();
-    while spilled_files(folder).is_empty() || !has_checkpoint(world) {
+    while spilled_files(spill).is_empty() || !has_checkpoint(world) {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing is spilled to files");
         std::thread::sleep(Duration::from_millis(20));
     }
+    let mut folders = std::fs::read_dir(spill).expect("reads").flatten();
+    folders.next().expect("one of the attempt").path()
+}
+
+/// Overwrites every file of spilled rows but its end.
+fn damage(folder: &Path) {
     for file in spilled_files(folder) {
         // The file stays the same one, so whoever has it open reads the damage.
         let Ok(mut out) = std::fs::OpenOptions::new().write(true).open(&file) else { continue };
@@ -122,8 +128,16 @@ fn a_spill_damaged_while_running_is_named_and_the_checkpoint_goes_on() {
     let feeder = std::thread::spawn(move || {
         await_running(&orders);
         (0..items * 3 / 4).for_each(|n| input.push(0, n));
-        damage(&folder, &spill);
-        (items * 3 / 4..items).for_each(|n| input.push(0, n));
+        let attempt = spilled(&folder, &spill);
+        let mut next = items * 3 / 4;
+        // Files come and go: it goes on until some row was read that is no longer there.
+        while attempt.exists() && next < items {
+            damage(&attempt);
+            (next..items).take(500).for_each(|n| input.push(0, n));
+            next = items.min(next + 500);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (next..items).for_each(|n| input.push(0, n));
         input.close();
     });
     let (ended, status) = world.start(|job| pipeline(job, &source, &output), control);

@@ -28,12 +28,33 @@ type Pairs<M, V> = BTreeMap<Vec<u8>, (M, V)>;
 pub(crate) struct MapEntries<M, V> {
     pub(super) pairs: Pairs<M, V>,
     /// Encoded map keys of what changed since it was last written.
-    pub(super) changed: BTreeSet<Vec<u8>>,
+    changed: BTreeSet<Vec<u8>>,
+    /// Of what changed since it came from the spill tier, where the rest still lies; `None` where
+    /// it never did, or that was not noted.
+    unspilled: Option<BTreeSet<Vec<u8>>>,
+}
+
+impl<M, V> MapEntries<M, V> {
+    /// The pair under `map_key` changes.
+    pub(super) fn note(&mut self, map_key: &Vec<u8>) {
+        if !self.changed.contains(map_key) {
+            self.changed.insert(map_key.clone());
+        }
+        self.note_unspilled(map_key);
+    }
+
+    fn note_unspilled(&mut self, map_key: &[u8]) {
+        if let Some(unspilled) = &mut self.unspilled
+            && !unspilled.contains(map_key)
+        {
+            unspilled.insert(map_key.to_vec());
+        }
+    }
 }
 
 impl<M, V> Default for MapEntries<M, V> {
     fn default() -> Self {
-        MapEntries { pairs: BTreeMap::new(), changed: BTreeSet::new() }
+        MapEntries { pairs: BTreeMap::new(), changed: BTreeSet::new(), unspilled: None }
     }
 }
 
@@ -59,6 +80,29 @@ impl<M, V: Data> MapLayout<M, V> {
         let (key, value) = (Vec::new(), Vec::new());
         MapLayout { codec: ValueCodec::new(Rmp), key, value, map_key: PhantomData }
     }
+
+    /// Writes the pairs under `map_keys`; those that are not there, as gone.
+    fn write_pairs<'m, K: Key>(
+        &mut self,
+        key: &K,
+        map: &MapEntries<M, V>,
+        map_keys: impl Iterator<Item = &'m Vec<u8>>,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        let len = encoded(key, &mut self.key)?.len();
+        for map_key in map_keys {
+            self.key.truncate(len);
+            self.key.extend_from_slice(map_key);
+            let Some((_, value)) = map.pairs.get(map_key) else {
+                sink.delete(&[], &self.key)?;
+                continue;
+            };
+            self.value.clear();
+            self.codec.encode(value, &mut self.value)?;
+            sink.put(&[], &self.key, &self.value)?;
+        }
+        Ok(())
+    }
 }
 
 impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
@@ -69,18 +113,9 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         rows: Rows,
         sink: &mut dyn RowSink,
     ) -> Result<()> {
-        let len = encoded(key, &mut self.key)?.len();
-        let mut write = |map_key: &[u8], pair: Option<&(M, V)>| {
-            self.key.truncate(len);
-            self.key.extend_from_slice(map_key);
-            let Some((_, value)) = pair else { return sink.delete(&[], &self.key) };
-            self.value.clear();
-            self.codec.encode(value, &mut self.value)?;
-            sink.put(&[], &self.key, &self.value)
-        };
         match rows {
-            Rows::All => map.pairs.iter().try_for_each(|(key, pair)| write(key, Some(pair)))?,
-            Rows::Changed => map.changed.iter().try_for_each(|k| write(k, map.pairs.get(k)))?,
+            Rows::All => self.write_pairs(key, map, map.pairs.keys(), sink)?,
+            Rows::Changed => self.write_pairs(key, map, map.changed.iter(), sink)?,
         }
         map.changed.clear();
         Ok(())
@@ -100,7 +135,9 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         let pair = (key::decode(rest)?, self.codec.decode(value, source)?);
         let mut made = MapEntries::default();
         let fresh = held.is_none();
-        held.unwrap_or(&mut made).pairs.insert(rest.to_vec(), pair);
+        let map = held.unwrap_or(&mut made);
+        map.note_unspilled(rest);
+        map.pairs.insert(rest.to_vec(), pair);
         Ok(fresh.then_some(made))
     }
 
@@ -127,12 +164,31 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
     }
 
     fn retract(&self, held: &mut MapEntries<M, V>, rest: &[u8]) -> Result<bool> {
+        held.note_unspilled(rest);
         held.pairs.remove(rest);
         Ok(!held.pairs.is_empty())
     }
 
     fn has_parts(&self) -> bool {
         true
+    }
+
+    fn fetched(&self, map: &mut MapEntries<M, V>) {
+        map.unspilled = Some(BTreeSet::new());
+    }
+
+    fn is_known_in_spill(&self, map: &MapEntries<M, V>) -> bool {
+        map.unspilled.is_some()
+    }
+
+    fn write_unspilled(
+        &mut self,
+        key: &K,
+        map: &mut MapEntries<M, V>,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        let unspilled = map.unspilled.take().unwrap_or_default();
+        self.write_pairs(key, map, unspilled.iter(), sink)
     }
 
     fn read_as(&mut self, stored: &TypeShape) {
@@ -164,8 +220,8 @@ fn changing<'c, K: Key, M: Key, V: Send + 'static>(
     let tracked = table.is_tracked();
     table.wrote();
     let map = table.or_insert_with(hash, key, MapEntries::default)?;
-    if tracked && !map.changed.contains(map_key) {
-        map.changed.insert(map_key.clone());
+    if tracked {
+        map.note(map_key);
     }
     Ok(&mut map.pairs)
 }
@@ -316,12 +372,14 @@ impl<M: Key, V: Data> MapState<M, V> {
         table.wrote();
         let tracked = table.is_tracked();
         let Some(map) = table.get_mut(hash, key)? else { return Ok(()) };
+        let mut renewed = Vec::new();
         for (map_key, (_, held)) in map.pairs.iter_mut().filter(|(_, (_, held))| renews(held.0)) {
             life.renew(held);
             if tracked {
-                map.changed.insert(map_key.clone());
+                renewed.push(map_key.clone());
             }
         }
+        renewed.iter().for_each(|map_key| map.note(map_key));
         Ok(())
     }
 

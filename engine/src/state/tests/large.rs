@@ -2,11 +2,13 @@
 //! a value of 16 MB, very many timers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::graph::Uid;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::state::cut::Budget;
+use crate::state::spill::{Spill, SpillBatch, SpillDoor, SpillError, SpillRow};
 use crate::state::tests::model::{GROUPS, hash_of};
 use crate::state::{
     Declare, Keyed, ListState, MapState, ResidentMemory, Scope, StateStore, ValueState,
@@ -19,7 +21,45 @@ const MANY: u64 = 300_000;
 const TEXT_BYTES: usize = 16 << 20;
 const KEY: u16 = 7;
 
+/// Counts the bytes that are spilled.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+struct Counted(Box<dyn Spill>, Counting);
+
+impl SpillDoor for Counting {
+    fn open(&self, uid: &Uid, subtask: u32, state: &str) -> Result<Box<dyn Spill>, SpillError> {
+        Ok(Box::new(Counted(MemorySpillDoor.open(uid, subtask, state)?, self.clone())))
+    }
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl Spill for Counted {
+    fn read(&mut self, keys: &[&[u8]], out: &mut Vec<Option<Vec<u8>>>) -> Result<(), SpillError> {
+        self.0.read(keys, out)
+    }
+    fn write(&mut self, rows: &SpillBatch) -> Result<(), SpillError> {
+        self.1.0.fetch_add(rows.bytes(), Ordering::Relaxed);
+        self.0.write(rows)
+    }
+    fn scan(
+        &mut self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        rows_max: usize,
+        out: &mut Vec<SpillRow>,
+    ) -> Result<(), SpillError> {
+        self.0.scan(prefix, after, rows_max, out)
+    }
+    fn drop_prefix(&mut self, prefix: &[u8]) -> Result<(), SpillError> {
+        self.0.drop_prefix(prefix)
+    }
+}
+
 struct Large {
+    spilled: Counting,
     store: StateStore,
     text: ValueState<String>,
     map: MapState<u64, u64>,
@@ -43,9 +83,9 @@ impl Large {
         let (text, map, list) = (op.value("text"), op.map("map"), op.list("list"));
         let timers = op.timers();
         let mut store = op.finish().0;
-        let (memory, door) = (ResidentMemory::new(usize::MAX), Some(Arc::new(MemorySpillDoor)));
-        store.limit(Arc::new(memory), door.map(|door| door as _), (&Uid::new("test"), 0));
-        Large { store, text, map, list, timers }
+        let (memory, spilled) = (Arc::new(ResidentMemory::new(usize::MAX)), Counting::default());
+        store.limit(memory, Some(Arc::new(spilled.clone())), (&Uid::new("test"), 0));
+        Large { spilled, store, text, map, list, timers }
     }
 
     fn whole() -> Large {
@@ -102,7 +142,10 @@ fn a_change_of_very_many_is_a_small_write_and_they_are_walked_when_spilled() {
     stored.extend(changes);
     let sum = MANY * (MANY - 1) / 2;
     let wanted = [(MANY + 1, sum + 2), (MANY + 1, sum + 9)];
+    large.spilled.0.store(0, Ordering::Relaxed);
     (0..3).for_each(|state| large.store.evict(state, usize::MAX));
+    let spilled = large.spilled.0.load(Ordering::Relaxed);
+    assert!(spilled < 100, "{spilled} bytes are spilled anew");
     assert_eq!(walked(&mut large), wanted, "back from the spill");
     let mut restored = Large::restored(KeyGroupRange::all(GROUPS), &stored);
     assert_eq!(walked(&mut restored), wanted, "restored");
@@ -121,6 +164,26 @@ fn fire(large: &mut Large, until: Timestamp) -> Vec<(Timestamp, u16)> {
     let timers = large.store.get_mut(large.timers.event);
     let pop = || timers.pop_due(until).expect("reads");
     std::iter::from_fn(pop).map(|(at, key, _)| (at, key)).collect()
+}
+
+#[test]
+fn a_list_that_is_spilled_after_every_push_stays_in_few_rows() {
+    let mut large = Large::whole();
+    let rows = |large: &mut Large| {
+        let before = large.spilled.0.load(Ordering::Relaxed);
+        large.store.evict(2, usize::MAX);
+        large.spilled.0.load(Ordering::Relaxed) - before
+    };
+    large.list.set(&mut At(&mut large.store), (0..500).collect()).expect("sets");
+    let whole = rows(&mut large);
+    let mut written = 0;
+    for n in 0..1_000 {
+        large.list.push(&mut At(&mut large.store), n).expect("pushes");
+        written += rows(&mut large);
+    }
+    let anew = written / whole;
+    assert!((3..60).contains(&anew), "written anew {anew} times, not each time and not never");
+    assert_eq!(walked(&mut large)[1].0, 1_500);
 }
 
 #[test]
