@@ -1,5 +1,5 @@
-//! Large values and large collections in whole jobs: a small change is a small write, whatever it is
-//! a change of, and all of it is restored, from a run too.
+//! Large values and large collections in whole jobs: a small change is a small write, whatever it
+//! is a change of, and all of it is restored, from a run too.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
