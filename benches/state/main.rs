@@ -19,6 +19,7 @@ mod row;
 mod silence;
 mod spilled;
 mod sums;
+mod timers;
 
 /// At which size the rows are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +45,9 @@ fn rows(mut words: impl Iterator<Item = String>) -> anyhow::Result<()> {
         "spilled" => spilled::rows(size),
         "restores" => restores::rows(size),
         "history" => history::rows(size),
+        "timers" => timers::rows(),
         _ => anyhow::bail!(
-            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, history"
+            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, history, timers"
         ),
     }
 }

@@ -110,6 +110,11 @@ impl<K> Ord for Near<K> {
 /// How many milliseconds lie in one heap of [`Order::far`]: sorted only when their turn comes.
 const NEAR_MS: i64 = 64;
 
+/// What a heap of [`Order::far`] takes beside its timers: its place in the tree, an allocation.
+const HEAP_BYTES: usize = 80;
+/// What the encoded key of a near timer takes.
+const NEAR_BYTES: usize = 32;
+
 /// The order in which timers are due.
 struct Order<K> {
     /// Every timer up to `near_until`, sorted.
@@ -151,6 +156,14 @@ impl<K: Key> Order<K> {
             timers.into_iter().try_for_each(|timer| self.push_near(timer))?;
         }
         Ok(self.near.peek())
+    }
+
+    /// About how many bytes of memory it takes, without what keys have on the heap.
+    fn bytes(&self) -> usize {
+        let far = (self.len - self.near.len()) * size_of::<Far<K>>();
+        let near = self.near.capacity() * size_of::<Near<K>>() + self.near.len() * NEAR_BYTES;
+        // Lists that grow have a third of their room free on average.
+        near + far + far / 2 + self.far.len() * HEAP_BYTES
     }
 
     fn pop(&mut self) -> Option<Far<K>> {
@@ -274,8 +287,15 @@ impl<K: Key> TimerQueue<K> {
         Ok(())
     }
 
+    /// Looks at the size of some timers' keys.
+    pub(crate) fn sample(&mut self) {
+        self.set.sample();
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        self.set.bytes() + self.order.len * size_of::<Far<K>>()
+        let has_heap = std::mem::needs_drop::<K>();
+        let keys = if has_heap { self.order.len * self.set.heap_per_entry() } else { 0 };
+        self.set.bytes() + self.order.bytes() + keys
     }
 
     pub(crate) fn cut(&mut self, mode: SnapshotMode) {

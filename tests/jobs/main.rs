@@ -8,6 +8,7 @@ mod commits;
 mod damaged;
 mod fixtures;
 mod graphs;
+mod large;
 mod lives;
 mod panics;
 mod rescale;

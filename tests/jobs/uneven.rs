@@ -2,9 +2,11 @@
 //! different watermarks. It restores at any parallelism, and every window fires once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use riverrun::connectors::memory::{MemoryInput, MemoryOutput, MemorySource, MemorySplit};
+use riverrun::engine::checkpoint::SnapshotMode;
 use riverrun::engine::context::TaskContext;
 use riverrun::engine::element::Batch;
 use riverrun::engine::key::{KEY_GROUPS, KeyGroupRange, KeyHasher};
@@ -14,7 +16,7 @@ use riverrun::prelude::*;
 use riverrun::runtime::checkpoint::CheckpointStore;
 use riverrun::runtime::control::{CommandKind, Control};
 
-use crate::world::{World, give};
+use crate::world::{World, await_running, give};
 
 /// Key, timestamp, and what it does beside being counted.
 type Item = (u64, i64, Does);
@@ -80,6 +82,8 @@ impl<R: SourceReader<Item = Item>> SourceReader for WakefulReader<R> {
 /// Whether the window is being held, and whether it may go on.
 static HELD: AtomicBool = AtomicBool::new(false);
 static GO_ON: AtomicBool = AtomicBool::new(false);
+/// Those flags are one test's at a time.
+static DIRECTED: Mutex<()> = Mutex::new(());
 
 fn await_flag(flag: &AtomicBool) {
     let began = Instant::now();
@@ -154,8 +158,13 @@ const BEFORE: [(usize, u32, i64, Does); 5] = [
     (0, 2, 60, Does::StayAwake),
 ];
 
-/// Runs at three until the two subtasks that are not held have fired what lies before 100.
-fn run_until_uneven(world: &World, source: &Wakeful, output: &MemoryOutput<Row>) {
+/// Runs at three until the two subtasks that are not held have fired what lies before 100. The last
+/// checkpoint is a savepoint, or holds what changed since one at the beginning.
+fn run_until_uneven(
+    world: &World,
+    (source, output): (&Wakeful, &MemoryOutput<Row>),
+    savepoint: bool,
+) {
     HELD.store(false, Ordering::Release);
     GO_ON.store(false, Ordering::Release);
     let input: MemoryInput<Item> = source.0.input();
@@ -164,6 +173,10 @@ fn run_until_uneven(world: &World, source: &Wakeful, output: &MemoryOutput<Row>)
         let pause = || std::thread::sleep(Duration::from_millis(60));
         input.push(0, (key_of(0), 50, Does::Nothing));
         pause();
+        if !savepoint {
+            // That asks for a savepoint until one is taken.
+            await_running(&orders);
+        }
         for (split, subtask, ms, does) in BEFORE {
             input.push(split, (key_of(subtask), ms, does));
             if does == Does::Hold {
@@ -173,14 +186,14 @@ fn run_until_uneven(world: &World, source: &Wakeful, output: &MemoryOutput<Row>)
         }
         GO_ON.store(true, Ordering::Release);
         pause();
-        give(&orders, CommandKind::Stop { savepoint: true })
+        give(&orders, CommandKind::Stop { savepoint })
     });
     world.start(|job| pipeline(job, source, output), control).0.expect("it stops");
-    director.join().expect("it directs").expect("answered").expect("a savepoint");
+    director.join().expect("it directs").expect("answered").expect("a checkpoint");
 }
 
-/// Whether the last checkpoint has the windows at different watermarks.
-fn is_uneven(world: &World) -> bool {
+/// Whether the last checkpoint has the windows at different watermarks, and what it wrote.
+fn newest(world: &World) -> (bool, SnapshotMode) {
     let store = CheckpointStore::open_existing(&world.config.checkpoint.path).expect("opens");
     let newest = async {
         let newest = store.list().await.expect("lists").pop().expect("a checkpoint");
@@ -189,12 +202,25 @@ fn is_uneven(world: &World) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("starts");
     let manifest = runtime.block_on(newest);
     let (_, entry) = manifest.operators.iter().find(|(uid, _)| &*uid.0 == "moments").expect("it");
-    entry.watermarks.iter().any(|watermark| *watermark != entry.watermark)
+    let uneven = entry.watermarks.iter().any(|watermark| *watermark != entry.watermark);
+    (uneven, manifest.segments.last().expect("there is state").mode)
 }
 
 #[test]
 fn subtasks_at_different_watermarks_restore_at_any_parallelism() {
-    let mut uneven = 0;
+    restore_at_any_parallelism(true);
+}
+
+/// Slices and timers were dropped behind one watermark and not behind the other, and all of that is
+/// told by a delta.
+#[test]
+fn so_they_do_from_a_delta() {
+    restore_at_any_parallelism(false);
+}
+
+fn restore_at_any_parallelism(savepoint: bool) {
+    let _one_at_a_time = DIRECTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen_uneven = 0;
     for to in [1, 2, 3, 7] {
         let (source, input) = MemorySource::live(3);
         let (source, output) = (Wakeful(source), MemoryOutput::new());
@@ -202,8 +228,10 @@ fn subtasks_at_different_watermarks_restore_at_any_parallelism() {
         // Whoever is held holds its worker; the sources that go on need their own.
         world.config.workers = 3;
         world.config.checkpoint.interval = Duration::from_secs(60);
-        run_until_uneven(&world, &source, &output);
-        uneven += u32::from(is_uneven(&world));
+        run_until_uneven(&world, (&source, &output), savepoint);
+        let (uneven, wrote) = newest(&world);
+        seen_uneven += u32::from(uneven);
+        assert_eq!(wrote, if savepoint { SnapshotMode::Full } else { SnapshotMode::Delta });
         for subtask in 0..3 {
             input.push(2, (key_of(subtask), 105, Does::Nothing));
         }
@@ -216,5 +244,5 @@ fn subtasks_at_different_watermarks_restore_at_any_parallelism() {
         found.sort();
         assert_eq!(found, expected(&records), "restored at {to}");
     }
-    assert!(uneven > 0, "the watermarks never differed: this test says nothing");
+    assert!(seen_uneven > 0, "the watermarks never differed: this test says nothing");
 }

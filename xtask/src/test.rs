@@ -61,7 +61,7 @@ enum Outcome {
 }
 
 /// Needs Rust and a C linker.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     Step {
         what: "format",
         words: &["fmt", "--all", "--check"],
@@ -131,6 +131,35 @@ const STEPS: [Step; 7] = [
             "--no-default-features",
             "--doc",
             "--no-fail-fast",
+        ],
+        needs: None,
+    },
+    Step {
+        what: "lints of `state export` (arrow and parquet take about a minute, once)",
+        words: &[
+            "clippy",
+            "--package",
+            "riverrun-runtime",
+            "--features",
+            "riverrun-runtime/export",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        needs: Some(CLIPPY),
+    },
+    Step {
+        what: "tests of `state export`: Parquet and Arrow files, read again",
+        words: &[
+            "test",
+            "--package",
+            "riverrun-runtime",
+            "--features",
+            "riverrun-runtime/export",
+            "--lib",
+            "--no-fail-fast",
+            "export",
         ],
         needs: None,
     },

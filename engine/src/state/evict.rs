@@ -67,7 +67,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 if slot.mark.is_spilled() {
                     return Ok(());
                 }
-                if layout.has_parts() && cold.may_hold(KeyHash(slot.mark.hash())) {
+                let known = layout.is_known_in_spill(&slot.value);
+                if layout.has_parts() && !known && cold.may_hold(KeyHash(slot.mark.hash())) {
                     let mut prefix = Vec::new();
                     full_key(*group, layout.namespace(), &mut prefix);
                     key::encode(&slot.key, &mut prefix)?;
@@ -75,7 +76,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                     cold.forget(&prefix, true)?;
                 }
                 let mut sink = cold.sink(*group, KeyHash(slot.mark.hash()));
-                layout.write(&slot.key, &mut slot.value, Rows::All, &mut sink)?;
+                if known {
+                    layout.write_unspilled(&slot.key, &mut slot.value, &mut sink)?;
+                } else {
+                    layout.write(&slot.key, &mut slot.value, Rows::All, &mut sink)?;
+                }
                 drop(sink);
                 if cold.waiting() >= EVICT_BYTES { cold.flush() } else { Ok(()) }
             };
@@ -158,12 +163,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(full)
     }
 
-    fn bring(&mut self, hash: KeyHash, key: K, value: V) -> Result<()> {
+    fn bring(&mut self, hash: KeyHash, key: K, mut value: V) -> Result<()> {
         let mut mark = Mark::written(hash);
         mark.touch();
         // Where changes leave no mark, nothing could tell later that the spilled row is old.
         if self.dirty != Dirty::No {
             mark.set_spilled();
+            self.layout.fetched(&mut value);
         }
         let cold = self.cold_mut();
         cold.entries = cold.entries.saturating_sub(1);

@@ -82,6 +82,24 @@ pub(crate) trait Layout<K: Key, V>: Send {
         false
     }
 
+    /// The entry, of many rows, has just come from the spill tier and still lies there: changes
+    /// are noted from now on.
+    fn fetched(&self, held: &mut V) {
+        let _ = held;
+    }
+
+    /// Whether it is known what of the entry has changed since [`Layout::fetched`], and that is
+    /// little enough to be written alone.
+    fn is_known_in_spill(&self, held: &V) -> bool {
+        let _ = held;
+        false
+    }
+
+    /// Writes to the spill tier what has changed since [`Layout::fetched`].
+    fn write_unspilled(&mut self, key: &K, held: &mut V, sink: &mut dyn RowSink) -> Result<()> {
+        self.write(key, held, Rows::All, sink)
+    }
+
     /// Reads from now on what a checkpoint with this shape holds.
     fn read_as(&mut self, stored: &TypeShape);
 

@@ -25,11 +25,23 @@ pub(crate) struct ListEntries<V> {
     written: usize,
     /// Whether what was written before is no longer the beginning of the list.
     replaced: bool,
+    /// The beginning of it that lies in the spill tier, if that is known.
+    spilled: Option<Spilled>,
+    /// The rows that were absorbed.
+    rows: usize,
+}
+
+/// What of a list lies in the spill tier.
+#[derive(Clone, Copy, Debug)]
+struct Spilled {
+    values: usize,
+    rows: usize,
 }
 
 impl<V> Default for ListEntries<V> {
     fn default() -> Self {
-        ListEntries { values: Vec::new(), written: 0, replaced: false }
+        let (written, replaced) = (0, false);
+        ListEntries { values: Vec::new(), written, replaced, spilled: None, rows: 0 }
     }
 }
 
@@ -38,6 +50,7 @@ impl<V> ListEntries<V> {
     pub(super) fn rewrite(&mut self) {
         self.replaced |= self.written > 0;
         self.written = 0;
+        self.spilled = None;
     }
 
     fn replace(&mut self, values: Vec<V>) {
@@ -48,9 +61,14 @@ impl<V> ListEntries<V> {
 
 /// How many values the size of a list is judged by.
 const SAMPLED: usize = 16;
+/// What a value's allocation costs beside its contents.
+const HEAP_OVERHEAD: usize = 16;
 
 /// The most values of one row.
 const RUN_MAX: usize = 512;
+/// With so many rows in the spill tier, and fewer values in each, a list is written there anew.
+const ROWS_MAX: usize = 64;
+const VALUES_MIN: usize = 16;
 
 /// A list as rows.
 pub(crate) struct ListLayout<V> {
@@ -65,20 +83,16 @@ impl<V> ListLayout<V> {
     }
 }
 
-impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
-    fn write(
+impl<V: Data> ListLayout<V> {
+    /// Writes the values from number `from` on.
+    fn write_from<K: Key>(
         &mut self,
         key: &K,
-        list: &mut ListEntries<V>,
-        rows: Rows,
+        list: &ListEntries<V>,
+        mut from: usize,
         sink: &mut dyn RowSink,
     ) -> Result<()> {
         let len = encoded(key, &mut self.key)?.len();
-        if list.replaced {
-            sink.delete(&[], &self.key)?;
-        }
-        let whole = list.replaced || rows == Rows::All;
-        let mut from = if whole { 0 } else { list.written };
         while from < list.values.len() {
             let run = &list.values[from..list.values.len().min(from + RUN_MAX)];
             self.key.truncate(len);
@@ -88,6 +102,23 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
             sink.put(&[], &self.key, &self.value)?;
             from += run.len();
         }
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
+    fn write(
+        &mut self,
+        key: &K,
+        list: &mut ListEntries<V>,
+        rows: Rows,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        if list.replaced {
+            sink.delete(&[], encoded(key, &mut self.key)?)?;
+        }
+        let whole = list.replaced || rows == Rows::All;
+        self.write_from(key, list, if whole { 0 } else { list.written }, sink)?;
         (list.written, list.replaced) = (list.values.len(), false);
         Ok(())
     }
@@ -114,15 +145,21 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
         anyhow::ensure!(first == there, "values {there}..{first} of a list are missing");
         list.values.extend(values);
         list.written = list.values.len();
+        list.rows += 1;
         Ok(fresh.then_some(made))
     }
 
     fn size(&mut self, list: &ListEntries<V>) -> usize {
+        let own = list.values.capacity() * size_of::<V>();
+        if !std::mem::needs_drop::<V>() {
+            return own;
+        }
         let some = &list.values[..list.values.len().min(SAMPLED)];
         self.value.clear();
+        // One that cannot be encoded is named when it is written.
         let written = rmp_serde::encode::write_named(&mut self.value, some);
-        let bytes = written.map_or(0, |()| self.value.len());
-        bytes * list.values.len() / some.len().max(1)
+        let heap = written.map_or(0, |()| self.value.len()) + some.len() * HEAP_OVERHEAD;
+        own + heap * list.values.len() / some.len().max(1)
     }
 
     fn retract(&self, _held: &mut ListEntries<V>, _rest: &[u8]) -> Result<bool> {
@@ -131,6 +168,25 @@ impl<K: Key, V: Data> Layout<K, ListEntries<V>> for ListLayout<V> {
 
     fn has_parts(&self) -> bool {
         true
+    }
+
+    fn fetched(&self, list: &mut ListEntries<V>) {
+        list.spilled = Some(Spilled { values: list.values.len(), rows: list.rows });
+    }
+
+    fn is_known_in_spill(&self, list: &ListEntries<V>) -> bool {
+        let many_rows = |it: Spilled| it.rows > ROWS_MAX && it.values / it.rows < VALUES_MIN;
+        list.spilled.is_some_and(|spilled| !many_rows(spilled))
+    }
+
+    fn write_unspilled(
+        &mut self,
+        key: &K,
+        list: &mut ListEntries<V>,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        let from = list.spilled.take().map_or(0, |spilled| spilled.values);
+        self.write_from(key, list, from, sink)
     }
 
     fn read_as(&mut self, _stored: &TypeShape) {}

@@ -28,19 +28,44 @@ type Pairs<M, V> = BTreeMap<Vec<u8>, (M, V)>;
 pub(crate) struct MapEntries<M, V> {
     pub(super) pairs: Pairs<M, V>,
     /// Encoded map keys of what changed since it was last written.
-    pub(super) changed: BTreeSet<Vec<u8>>,
+    changed: BTreeSet<Vec<u8>>,
+    /// Of what changed since it came from the spill tier, where the rest still lies; `None` where
+    /// it never did, or that was not noted.
+    unspilled: Option<BTreeSet<Vec<u8>>>,
+}
+
+impl<M, V> MapEntries<M, V> {
+    /// The pair under `map_key` changes.
+    pub(super) fn note(&mut self, map_key: &Vec<u8>) {
+        if !self.changed.contains(map_key) {
+            self.changed.insert(map_key.clone());
+        }
+        self.note_unspilled(map_key);
+    }
+
+    fn note_unspilled(&mut self, map_key: &[u8]) {
+        if let Some(unspilled) = &mut self.unspilled
+            && !unspilled.contains(map_key)
+        {
+            unspilled.insert(map_key.to_vec());
+        }
+    }
 }
 
 impl<M, V> Default for MapEntries<M, V> {
     fn default() -> Self {
-        MapEntries { pairs: BTreeMap::new(), changed: BTreeSet::new() }
+        MapEntries { pairs: BTreeMap::new(), changed: BTreeSet::new(), unspilled: None }
     }
 }
 
 /// How many pairs the size of a map is judged by.
 const SAMPLED: usize = 16;
-/// What a pair takes beside its encoded key and value.
-const PAIR_BYTES: usize = 64;
+/// The pairs that one node of the tree has room for, and those that it holds where keys come in
+/// their order, which is when it holds least.
+const NODE_PAIRS: usize = 11;
+const NODE_FILLED: usize = 5;
+/// What an allocation costs beside its contents.
+const HEAP_OVERHEAD: usize = 16;
 
 /// A map as rows.
 pub(crate) struct MapLayout<M, V> {
@@ -55,6 +80,29 @@ impl<M, V: Data> MapLayout<M, V> {
         let (key, value) = (Vec::new(), Vec::new());
         MapLayout { codec: ValueCodec::new(Rmp), key, value, map_key: PhantomData }
     }
+
+    /// Writes the pairs under `map_keys`; those that are not there, as gone.
+    fn write_pairs<'m, K: Key>(
+        &mut self,
+        key: &K,
+        map: &MapEntries<M, V>,
+        map_keys: impl Iterator<Item = &'m Vec<u8>>,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        let len = encoded(key, &mut self.key)?.len();
+        for map_key in map_keys {
+            self.key.truncate(len);
+            self.key.extend_from_slice(map_key);
+            let Some((_, value)) = map.pairs.get(map_key) else {
+                sink.delete(&[], &self.key)?;
+                continue;
+            };
+            self.value.clear();
+            self.codec.encode(value, &mut self.value)?;
+            sink.put(&[], &self.key, &self.value)?;
+        }
+        Ok(())
+    }
 }
 
 impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
@@ -65,18 +113,9 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         rows: Rows,
         sink: &mut dyn RowSink,
     ) -> Result<()> {
-        let len = encoded(key, &mut self.key)?.len();
-        let mut write = |map_key: &[u8], pair: Option<&(M, V)>| {
-            self.key.truncate(len);
-            self.key.extend_from_slice(map_key);
-            let Some((_, value)) = pair else { return sink.delete(&[], &self.key) };
-            self.value.clear();
-            self.codec.encode(value, &mut self.value)?;
-            sink.put(&[], &self.key, &self.value)
-        };
         match rows {
-            Rows::All => map.pairs.iter().try_for_each(|(key, pair)| write(key, Some(pair)))?,
-            Rows::Changed => map.changed.iter().try_for_each(|k| write(k, map.pairs.get(k)))?,
+            Rows::All => self.write_pairs(key, map, map.pairs.keys(), sink)?,
+            Rows::Changed => self.write_pairs(key, map, map.changed.iter(), sink)?,
         }
         map.changed.clear();
         Ok(())
@@ -96,29 +135,60 @@ impl<K: Key, M: Key, V: Data> Layout<K, MapEntries<M, V>> for MapLayout<M, V> {
         let pair = (key::decode(rest)?, self.codec.decode(value, source)?);
         let mut made = MapEntries::default();
         let fresh = held.is_none();
-        held.unwrap_or(&mut made).pairs.insert(rest.to_vec(), pair);
+        let map = held.unwrap_or(&mut made);
+        map.note_unspilled(rest);
+        map.pairs.insert(rest.to_vec(), pair);
         Ok(fresh.then_some(made))
     }
 
     fn size(&mut self, map: &MapEntries<M, V>) -> usize {
         self.value.clear();
-        let mut keys = 0;
+        let pairs = map.pairs.len();
+        let (mut keys, mut sampled) = (0, 0);
         for (map_key, (_, value)) in map.pairs.iter().take(SAMPLED) {
-            keys += map_key.len() + PAIR_BYTES;
-            // One that cannot be encoded is named when it is written.
-            _ = self.codec.encode(value, &mut self.value);
+            // It grew by doubling when it was encoded.
+            keys += map_key.len().next_power_of_two() + HEAP_OVERHEAD;
+            sampled += 1;
+            if std::mem::needs_drop::<V>() {
+                self.value.resize(self.value.len() + HEAP_OVERHEAD, 0);
+                // One that cannot be encoded is named when it is written.
+                _ = self.codec.encode(value, &mut self.value);
+            }
         }
-        let bytes = keys + self.value.len();
-        bytes * map.pairs.len() / map.pairs.len().clamp(1, SAMPLED)
+        // A map key that has a part on the heap has about its encoding there, a second time.
+        let copies = 1 + usize::from(std::mem::needs_drop::<M>());
+        let heap = (keys * copies + self.value.len()) * pairs / sampled.max(1);
+        // Every twelfth node is one of nodes, and somewhat larger.
+        let node = NODE_PAIRS * (size_of::<Vec<u8>>() + size_of::<(M, V)>()) + HEAP_OVERHEAD;
+        heap + pairs.div_ceil(NODE_FILLED) * node * 13 / 12
     }
 
     fn retract(&self, held: &mut MapEntries<M, V>, rest: &[u8]) -> Result<bool> {
+        held.note_unspilled(rest);
         held.pairs.remove(rest);
         Ok(!held.pairs.is_empty())
     }
 
     fn has_parts(&self) -> bool {
         true
+    }
+
+    fn fetched(&self, map: &mut MapEntries<M, V>) {
+        map.unspilled = Some(BTreeSet::new());
+    }
+
+    fn is_known_in_spill(&self, map: &MapEntries<M, V>) -> bool {
+        map.unspilled.is_some()
+    }
+
+    fn write_unspilled(
+        &mut self,
+        key: &K,
+        map: &mut MapEntries<M, V>,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        let unspilled = map.unspilled.take().unwrap_or_default();
+        self.write_pairs(key, map, unspilled.iter(), sink)
     }
 
     fn read_as(&mut self, stored: &TypeShape) {
@@ -150,8 +220,8 @@ fn changing<'c, K: Key, M: Key, V: Send + 'static>(
     let tracked = table.is_tracked();
     table.wrote();
     let map = table.or_insert_with(hash, key, MapEntries::default)?;
-    if tracked && !map.changed.contains(map_key) {
-        map.changed.insert(map_key.clone());
+    if tracked {
+        map.note(map_key);
     }
     Ok(&mut map.pairs)
 }
@@ -302,12 +372,14 @@ impl<M: Key, V: Data> MapState<M, V> {
         table.wrote();
         let tracked = table.is_tracked();
         let Some(map) = table.get_mut(hash, key)? else { return Ok(()) };
+        let mut renewed = Vec::new();
         for (map_key, (_, held)) in map.pairs.iter_mut().filter(|(_, (_, held))| renews(held.0)) {
             life.renew(held);
             if tracked {
-                map.changed.insert(map_key.clone());
+                renewed.push(map_key.clone());
             }
         }
+        renewed.iter().for_each(|map_key| map.note(map_key));
         Ok(())
     }
 

@@ -185,7 +185,9 @@ impl<K: Key> AnyState for TimerQueue<K> {
     fn entries(&self) -> usize {
         self.len()
     }
-    fn sample(&mut self) {}
+    fn sample(&mut self) {
+        TimerQueue::sample(self);
+    }
     fn bytes(&self) -> usize {
         TimerQueue::bytes(self)
     }

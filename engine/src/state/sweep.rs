@@ -110,11 +110,8 @@ impl<M, V> Ends for MapEntries<M, Until<V>> {
     }
 
     fn remove_ended(&mut self, now: Timestamp, tracked: bool) {
-        for (map_key, _) in self.pairs.extract_if(.., |_, (_, (until, _))| *until <= now) {
-            if tracked {
-                self.changed.insert(map_key);
-            }
-        }
+        let gone: Vec<_> = self.pairs.extract_if(.., |_, (_, (until, _))| *until <= now).collect();
+        gone.iter().filter(|_| tracked).for_each(|(map_key, _)| self.note(map_key));
     }
 }
 

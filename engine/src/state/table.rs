@@ -11,7 +11,7 @@
 use super::codec::{Bytes, TypeShape};
 use super::cold::{Cold, OpenSpill};
 use super::entry::{Entry, Op};
-use super::layout::{Layout, Rows};
+use super::layout::{Layout, Rows, encoded};
 use super::log::{Log, RowSink};
 use super::segment::{Directory, Dirty, ENTRIES_MAX, Listed, Mark, Pending, Segment, Slot, kept};
 use super::sweep::{Ends, Sweep};
@@ -21,9 +21,11 @@ use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
 
 /// Heap bytes of an entry whose like was never looked at.
-const HEAP_UNKNOWN: usize = 64;
-/// What allocations cost beside their contents.
-const HEAP_OVERHEAD: usize = 32;
+const HEAP_UNKNOWN: usize = 96;
+/// What a value's allocations cost beside their contents.
+const VALUE_OVERHEAD: usize = 32;
+/// What a key's allocation costs beside its contents.
+const KEY_OVERHEAD: usize = 16;
 
 /// How many entries one look at sizes takes.
 const SAMPLED: usize = 8;
@@ -345,20 +347,29 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.len
     }
 
-    /// About how many bytes an entry holds beside its slot.
-    pub(super) fn heap_per_entry(&self) -> usize {
-        self.sizes.mean().map_or(HEAP_UNKNOWN, |bytes| bytes + HEAP_OVERHEAD)
+    /// About how many bytes an entry holds beside its slot, allocations with what they cost.
+    pub(crate) fn heap_per_entry(&self) -> usize {
+        self.sizes.mean().unwrap_or(HEAP_UNKNOWN)
     }
 
     /// Looks at the size of some entries, of other ones each time.
-    pub(super) fn sample(&mut self) {
+    pub(crate) fn sample(&mut self) {
         if !Self::has_heap() || self.segments.is_empty() {
             return;
         }
         self.sampled = (self.sampled + 1) % self.segments.len();
         let Table { segments, layout, sizes, sampled, .. } = self;
+        let mut bytes = Vec::new();
         for slot in segments[*sampled].slots.iter().take(SAMPLED) {
-            sizes.learn(layout.size(&slot.value));
+            let mut heap = 0;
+            if std::mem::needs_drop::<V>() {
+                heap += layout.size(&slot.value) + VALUE_OVERHEAD;
+            }
+            if std::mem::needs_drop::<K>() {
+                // It was encoded when it was hashed.
+                heap += encoded(&slot.key, &mut bytes).map_or(0, <[u8]>::len) + KEY_OVERHEAD;
+            }
+            sizes.learn(heap);
         }
     }
 

@@ -4,6 +4,7 @@
 //! Called by property tests of tables and of the spills themselves.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::graph::Uid;
 use crate::state::spill::{Spill, SpillBatch, SpillDoor, SpillError, SpillRow};
@@ -54,9 +55,12 @@ impl Spill for MemorySpill {
         out: &mut Vec<SpillRow>,
     ) -> Result<(), SpillError> {
         out.clear();
-        let rows = self.rows.range(prefix.to_vec()..);
+        let from = match after.filter(|after| *after >= prefix) {
+            Some(after) => Bound::Excluded(after.to_vec()),
+            None => Bound::Included(prefix.to_vec()),
+        };
+        let rows = self.rows.range((from, Bound::Unbounded));
         let rows = rows.take_while(|(key, _)| key.starts_with(prefix));
-        let rows = rows.filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after));
         out.extend(rows.take(rows_max).map(|(key, value)| (key.clone(), value.clone())));
         Ok(())
     }
