@@ -9,7 +9,7 @@ use crate::checkpoint::CheckpointId;
 use crate::context::TaskContext;
 use crate::data::{Data, to_bytes};
 use crate::operator::Result;
-use crate::sink::{Participant, Sink, SinkWriter};
+use crate::sink::{Participant, Rehearsal, Sink, SinkWriter};
 
 /// Ends when a subtask's part of a checkpoint is safe; with the encoded committable, if any.
 pub type PrepareFuture = BoxFuture<'static, Result<Option<Vec<u8>>>>;
@@ -21,6 +21,8 @@ pub trait ErasedSink: Send + Sync {
     /// # Errors
     /// The sink's own.
     fn check(&self) -> Result<()>;
+    /// What becomes of its output in a drill.
+    fn rehearsal(&self) -> Rehearsal;
     /// A writer for one subtask.
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>>;
     /// The participant in the commit and its name.
@@ -48,6 +50,9 @@ pub fn erase_sink<T: Data, S: Sink<T>>(sink: S) -> Arc<dyn ErasedSink> {
 impl<T: Data, S: Sink<T>> ErasedSink for Erased<T, S> {
     fn check(&self) -> Result<()> {
         self.sink.check()
+    }
+    fn rehearsal(&self) -> Rehearsal {
+        self.sink.rehearsal()
     }
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async move {

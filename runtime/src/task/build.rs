@@ -1,12 +1,14 @@
 //! Makes the task of one subtask on the worker that will run it: opens its operators, restores
 //! their state, opens its source or sink.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::clock::Clock;
 use riverrun_engine::context::{Sleep, TaskContext, Threads};
+use riverrun_engine::crash_point;
 use riverrun_engine::element::{Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedSource, OperatorEnv};
 use riverrun_engine::graph::{Graph, Node, NodeKind};
@@ -50,6 +52,8 @@ pub struct Shared {
     pub threads: Arc<dyn Threads>,
     /// Waiting.
     pub sleep: Arc<dyn Sleep>,
+    /// In a drill: where sinks write.
+    pub scratch: Option<Arc<Path>>,
     /// The live numbers.
     pub status: Arc<JobStatus>,
     /// To the coordinator.
@@ -76,6 +80,7 @@ impl Shared {
             clock: self.clock.clone(),
             threads: self.threads.clone(),
             sleep: self.sleep.clone(),
+            scratch: self.scratch.clone(),
             metrics: self.status.metrics(&node.uid, subtask),
         }
     }
@@ -215,7 +220,11 @@ async fn source_task(
     };
     let suspects: Vec<Origin> = shared.suspects.iter().filter(suspect).cloned().collect();
     for (split, restored) in splits {
+        let goes_on = restored.is_some();
         guard.wait("assigning a split", &none, reader.assign(split, restored)).await?;
+        if goes_on {
+            crash_point!("restore.assigned");
+        }
     }
     let metrics = shared.status.metrics(&node.uid, index);
     Ok(SourceTask { guard, reader, chain, outlet, orders, metrics, suspects })

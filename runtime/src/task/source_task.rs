@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::clock::Clock;
+use riverrun_engine::crash_point;
 use riverrun_engine::element::{BATCH_RECORDS, Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedReader, Fetched};
 use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::planted;
 use riverrun_engine::time::Timestamp;
 use riverrun_engine::watermark::SourceWatermark;
 use tokio::sync::mpsc;
@@ -91,6 +93,7 @@ impl SourceTask {
             write_some(&mut self.chain, &mut self.outlet).await?;
             match fetched {
                 Fetched::Batch(batch) => {
+                    crash_point!("source.batch");
                     self.metrics.records_out.add(batch.len() as u64);
                     if said == SourceWatermark::Idle {
                         // Everyone must count this input again before its first record.
@@ -165,6 +168,11 @@ impl SourceTask {
         let SourceTask { guard, reader, .. } = self;
         let splits = guard.call("saving its offsets", &Origins::default(), || reader.snapshot())?;
         let part = Part { splits: Some((guard.uid.clone(), splits)), ..Part::default() };
+        crash_point!("source.offsets");
+        if planted!("stop.ends.input") && barrier.kind.is_last() {
+            self.chain.watermark(Timestamp::MAX);
+            self.outlet.deliver(&mut self.chain).await?;
+        }
         snapshot(barrier, &mut self.chain, &mut self.outlet, part).await?;
         if barrier.kind.is_last() {
             self.outlet.control(Element::End).await?;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
-use riverrun_engine::sink::{Participant, Sink};
+use riverrun_engine::sink::{Participant, Rehearsal, Sink};
 use riverrun_engine::time::Timestamp;
 use riverrun_kafka::send::Producer;
 
@@ -240,6 +240,12 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
             topic_name(topic)?;
         }
         Ok(())
+    }
+
+    fn rehearsal(&self) -> Rehearsal {
+        let reason = "it writes to a Kafka topic, and drills have no scratch topics yet; rehearse \
+                      the job with a file sink in its place";
+        Rehearsal::Refused { reason: reason.to_owned() }
     }
 }
 

@@ -13,7 +13,7 @@ use riverrun_engine::erased::{
 use riverrun_engine::graph::{Graph, Node, NodeId, NodeKind, Partitioning, Uid};
 use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::output::Port;
-use riverrun_engine::sink::Participant;
+use riverrun_engine::sink::{Participant, Rehearsal};
 use riverrun_engine::state::Declare;
 
 struct Source;
@@ -45,6 +45,9 @@ struct Sink;
 impl ErasedSink for Sink {
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+    fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::Nothing
     }
     fn open(&self, _: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async { anyhow::bail!("only to be looked at") })
