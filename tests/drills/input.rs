@@ -10,7 +10,7 @@ use riverrun::prelude::*;
 const FILES: u64 = 3;
 const EVENTS: u64 = 9_000;
 const KEYS: u64 = 1_500;
-const FEW: u64 = 12;
+const FEW: u64 = 2;
 
 /// What the job reads.
 #[derive(Clone, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ fn event(file: u64, n: u64) -> Event {
     let chance = mixed(1 + file + n * FILES);
     let keys = if n < EVENTS / 2 { KEYS } else { FEW };
     // Most of a key's events follow each other within seconds, some after minutes.
-    let key = file + FILES * ((n / 40 + chance % 4) % keys);
+    let key = file + FILES * ((n / 3 + chance % 4 * 37) % keys);
     let late_ms = (chance >> 8) % 4_000;
     let ms = 1_700_000_000_000 + n * 250 + 4_000 - late_ms;
     Event { key, n, at: Timestamp::from_millis(ms.cast_signed()), value: (chance >> 20) % 100 }

@@ -57,7 +57,7 @@ fn pipeline(job: &Job) -> Result<()> {
         .window(Sliding::of(secs(60)).every(secs(20)))
         .aggregate::<Sum>("sliding")
         .sink("slid", sink("slid"));
-    keyed().window(Session::gap(secs(15))).aggregate::<Sum>("sessions").sink("sat", sink("sat"));
+    keyed().window(Session::gap(secs(2))).aggregate::<Sum>("sessions").sink("sat", sink("sat"));
 
     let even = events.clone().filter(|event| event.value % 2 == 0).key_by(|event| event.key);
     let odd = events.filter(|event| event.value % 2 == 1).key_by(|event| event.key);

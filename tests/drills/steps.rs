@@ -6,8 +6,8 @@ use crate::input::Event;
 
 /// Numbers the events of each key: 1, 2, 3 without a gap, with all their values so far.
 pub(crate) struct Number {
-    seen: ValueState<(u64, u64)>,
-    /// Makes the state of a key large enough to be worth a merge.
+    /// The text makes the state large enough to be worth a merge.
+    seen: ValueState<(u64, u64, String)>,
     values: ListState<u64>,
 }
 
@@ -32,9 +32,9 @@ impl ProcessFunction for Number {
     type Out = Numbered;
 
     fn process(&mut self, event: Event, ctx: &mut Context<u64, Numbered>) -> Result<()> {
-        let (number, sum) = self.seen.get(ctx)?.copied().unwrap_or_default();
+        let (number, sum, _) = self.seen.get(ctx)?.cloned().unwrap_or_default();
         let (number, sum) = (number + 1, sum + event.value);
-        self.seen.set(ctx, (number, sum))?;
+        self.seen.set(ctx, (number, sum, format!("{sum:0>160}")))?;
         if number % 8 == 0 {
             self.values.clear(ctx)?;
         }

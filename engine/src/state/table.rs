@@ -457,7 +457,7 @@ pub(super) fn write_before<K: Key, V>(
 ) -> Result<()> {
     match then {
         Pending::Nothing => Ok(()),
-        Pending::Changed(_) if crate::planted!("state.touched.while.written") => Ok(()),
+        _ if crate::planted!("state.touched.while.written") => Ok(()),
         Pending::Changed(_) if slot.mark.is(dirty.next()) => {
             write(slot, Rows::Changed, layout, log)
         }

@@ -269,6 +269,9 @@ pub(super) struct DrillArgs {
     /// Only the life of this number
     #[arg(long, value_name = "N", conflicts_with_all = ["kills", "duration"])]
     pub(super) life: Option<u32>,
+    /// Ends with the first life that is not as it should be
+    #[arg(long)]
+    pub(super) first: bool,
     /// Leaves this field of JSON records out of the comparison; may be given again
     #[arg(long, value_name = "FIELD")]
     pub(super) ignore: Vec<String>,

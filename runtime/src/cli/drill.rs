@@ -62,6 +62,7 @@ fn settings(
         kills: args.kills,
         duration: args.duration.map(|duration| *duration),
         life: args.life,
+        first: args.first,
         ignore: args.ignore.clone(),
         key: args.key.clone(),
         interval: *args.interval,

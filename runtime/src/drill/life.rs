@@ -135,12 +135,15 @@ impl Living<'_> {
     }
 
     fn disturbed(&mut self, death: &Death) -> Result<(), DrillError> {
-        let Death { blow, parallelism, order } = *death;
-        let mut crash = self.stage.oracle.pace.clone();
-        if let Blow::Point(order) = blow {
-            let sep = if crash.is_empty() { "" } else { "," };
-            crash = format!("{crash}{sep}{order}");
-        }
+        let Death { blow, parallelism, order, later } = *death;
+        let at = match blow {
+            Blow::Point(order) => Some(order.to_string()),
+            Blow::Killed { .. } => None,
+        };
+        let later = later.map(|order| order.to_string());
+        let pace = Some(self.stage.oracle.pace.clone()).filter(|pace| !pace.is_empty());
+        let crash: Vec<String> = [pace, at, later].into_iter().flatten().collect();
+        let crash = crash.join(",");
         let mut running = self.start(parallelism, crash)?;
         let (mut ordered, mut stood_still) = (false, false);
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
@@ -169,18 +172,25 @@ impl Living<'_> {
 
     fn over(&mut self, death: &Death, ended: &Ended, stood_still: bool) -> Result<(), DrillError> {
         let at = match death.blow {
-            Blow::Point(order) => order.to_string(),
+            Blow::Point(order) => match death.later {
+                Some(later) => format!("{order}, {later}"),
+                None => order.to_string(),
+            },
             Blow::Killed { after_ms } => format!("at {after_ms} ms"),
         };
         let told = |what: &str| format!("{what} {at} x{}", death.parallelism);
         match (ended, death.blow) {
             (Ended::Killed, blow) => {
                 self.lived.kills += 1;
-                match blow {
-                    Blow::Point(order) => {
+                match (blow, death.later) {
+                    (Blow::Killed { .. }, _) => self.lived.random_kills += 1,
+                    (Blow::Point(order), None) => {
                         self.lived.reached.push((order.point.name, order.action));
                     }
-                    Blow::Killed { .. } => self.lived.random_kills += 1,
+                    (Blow::Point(order), Some(later)) => {
+                        self.failing(order.point.name)?;
+                        self.lived.reached.push((later.point.name, later.action));
+                    }
                 }
                 self.lived.told.push(told("killed"));
                 let (at, files) = (doors::monotonic(), output::files(self.folder)?);
@@ -192,11 +202,8 @@ impl Living<'_> {
                 self.lived.told.push(told("stood still"));
             }
             (Ended::Well, Blow::Point(order)) if order.action == Action::Error => {
-                let (point, said) = (order.point.name, self.said(self.runs - 1)?);
-                if said.contains(&format!("made '{point}' fail")) {
-                    self.lived.reached.push((point, order.action));
-                    self.lived.told.push(told("failed"));
-                }
+                self.failing(order.point.name)?;
+                self.lived.told.push(told("failed"));
             }
             (Ended::Well, _) => self.lived.told.push(told("not reached:")),
             (ended, _) => self.failed(&told("the run with"), ended),
@@ -204,8 +211,13 @@ impl Living<'_> {
         Ok(())
     }
 
-    fn said(&self, run: usize) -> Result<String, DrillError> {
-        disk::read(&self.folder.join(format!("run-{run}.log")))
+    /// Counts a failure, if the last run says that it had it.
+    fn failing(&mut self, point: &'static str) -> Result<(), DrillError> {
+        let said = disk::read(&self.folder.join(format!("run-{}.log", self.runs - 1)))?;
+        if said.contains(&format!("made '{point}' fail")) {
+            self.lived.reached.push((point, Action::Error));
+        }
+        Ok(())
     }
 
     /// While a run stands still it holds the checkpoints: a second one must be refused.

@@ -15,7 +15,7 @@ use crate::doors;
 /// How long an undisturbed run may take.
 const LIMIT: Duration = Duration::from_secs(600);
 /// The longest sleep at each batch.
-const PACE_MS_MAX: u64 = 100;
+const PACE_MS_MAX: u64 = 250;
 
 /// What undisturbed runs tell.
 pub(super) struct Oracle {

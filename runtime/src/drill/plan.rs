@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::crash::{Action, CrashOrder, Passing, Point, When};
+use riverrun_engine::crash::{Action, CrashOrder, Passing, Point, When, point};
 
 use super::chance::Chance;
 use crate::control::CommandKind;
@@ -45,6 +45,8 @@ pub(super) struct Death {
     pub(super) parallelism: u32,
     /// An order it is given, so long after it has begun.
     pub(super) order: Option<(CommandKind, u64)>,
+    /// Where it dies later: what a failure leaves shows at a restore only.
+    pub(super) later: Option<CrashOrder>,
 }
 
 /// One life.
@@ -71,6 +73,9 @@ pub(super) struct Plan {
 
 /// A run comes by a point later in the second half only if nothing disturbs it before.
 const EARLY_PERCENT: u64 = 60;
+
+/// Where a run dies that has survived a failure.
+const LATER: &str = "commit.told";
 
 impl Plan {
     pub(super) fn new(wanted: Wanted, passings: BTreeMap<String, u64>, run_ms: u64) -> Self {
@@ -132,12 +137,24 @@ impl Plan {
             _ => None,
         };
         let order_at = CrashOrder { point, passing, action };
-        Death { blow: Blow::Point(order_at), parallelism: 0, order }
+        let later = (action == Action::Error).then(|| self.later(passing)).flatten();
+        Death { blow: Blow::Point(order_at), parallelism: 0, order, later }
     }
 
     fn at_random(&self, chance: &mut Chance) -> Death {
         let after_ms = chance.below(self.run_ms * 8 / 10);
-        Death { blow: Blow::Killed { after_ms }, parallelism: 0, order: None }
+        Death { blow: Blow::Killed { after_ms }, parallelism: 0, order: None, later: None }
+    }
+
+    /// A kill some checkpoints later.
+    fn later(&self, passing: Passing) -> Option<CrashOrder> {
+        let point = point(LATER)?;
+        let seen = self.passings.get(LATER).copied().unwrap_or(0);
+        let nth = match passing {
+            Passing::Nth(n) => 3 + n % (seen / 2).max(1),
+            Passing::Each => 3,
+        };
+        Some(CrashOrder { point, passing: Passing::Nth(nth), action: Action::Kill })
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// Only the life of this number.
     pub life: Option<u32>,
+    /// Whether to end with the first finding.
+    pub first: bool,
     /// Fields left out of the comparison, and the key.
     pub ignore: Vec<String>,
     /// The field whose equal values keep their order.
@@ -187,6 +189,9 @@ impl Course<'_> {
         if let Some(number) = self.settings.life {
             self.next += 1;
             return (self.next == 1).then(|| self.plan.life(number));
+        }
+        if self.settings.first && !report.is_exact() {
+            return None;
         }
         loop {
             let number = self.next;

@@ -9,7 +9,7 @@ use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::clock::Clock;
 use riverrun_engine::context::{Sleep, TaskContext, Threads};
 use riverrun_engine::crash_point;
-use riverrun_engine::element::{Element, Origin, Origins};
+use riverrun_engine::element::{BATCH_RECORDS, Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedSource, OperatorEnv};
 use riverrun_engine::graph::{Graph, Node, NodeKind};
 use riverrun_engine::key::KeyGroupRange;
@@ -31,6 +31,10 @@ use crate::attempt::memory::StateMemory;
 use crate::attempt::restore::Restore;
 use crate::plan::Task;
 use crate::status::JobStatus;
+
+/// The most records of a batch in a drill: barriers fall between batches, and the input of a drill
+/// is short.
+const REHEARSED_RECORDS: usize = 128;
 
 /// What all subtasks of an attempt share.
 pub struct Shared {
@@ -227,5 +231,6 @@ async fn source_task(
         }
     }
     let metrics = shared.status.metrics(&node.uid, index);
-    Ok(SourceTask { guard, reader, chain, outlet, orders, metrics, suspects })
+    let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS } else { BATCH_RECORDS };
+    Ok(SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, suspects })
 }

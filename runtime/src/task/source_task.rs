@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use riverrun_engine::clock::Clock;
 use riverrun_engine::crash_point;
-use riverrun_engine::element::{BATCH_RECORDS, Element, Origin, Origins};
+use riverrun_engine::element::{Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedReader, Fetched};
 use riverrun_engine::metrics::OperatorMetrics;
 use riverrun_engine::planted;
@@ -52,6 +52,8 @@ pub struct SourceTask {
     pub orders: mpsc::UnboundedReceiver<Order>,
     /// The source's counters.
     pub metrics: Arc<OperatorMetrics>,
+    /// The most records of a batch.
+    pub records_max: usize,
     /// Records among which one failed the attempt before: up to there every record goes alone.
     pub suspects: Vec<Origin>,
 }
@@ -144,7 +146,7 @@ impl SourceTask {
     }
 
     fn fetch(&mut self) -> Result<Fetched, Stopped> {
-        let records_max = if self.suspects.is_empty() { BATCH_RECORDS } else { 1 };
+        let records_max = if self.suspects.is_empty() { self.records_max } else { 1 };
         let SourceTask { guard, reader, .. } = self;
         let fetched = guard.call("reading", &Origins::default(), || reader.fetch(records_max))?;
         if let Fetched::Batch(batch) = &fetched
