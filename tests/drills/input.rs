@@ -28,7 +28,7 @@ fn mixed(n: u64) -> u64 {
 
 fn event(file: u64, n: u64) -> Event {
     let chance = mixed(1 + file + n * FILES);
-    let keys = if n < EVENTS / 2 { KEYS } else { FEW };
+    let keys = if n < EVENTS / 3 { KEYS } else { FEW };
     // Most of a key's events follow each other within seconds, some after minutes.
     let key = file + FILES * ((n / 3 + chance % 4 * 37) % keys);
     let late_ms = (chance >> 8) % 4_000;

@@ -59,6 +59,16 @@ fn pipeline(job: &Job) -> Result<()> {
         .sink("slid", sink("slid"));
     keyed().window(Session::gap(secs(2))).aggregate::<Sum>("sessions").sink("sat", sink("sat"));
 
+    // A source without a clock: nothing but its barriers makes waiting parts go.
+    let plain = Files::json_lines::<Event>(format!("{input}/*.jsonl"));
+    job.source("plain", plain)
+        .key_by(|event| event.key)
+        .scan("totals", |total: &mut u64, event| {
+            *total += event.value;
+            (event.key, *total)
+        })
+        .sink("totalled", sink("totalled"));
+
     let even = events.clone().filter(|event| event.value % 2 == 0).key_by(|event| event.key);
     let odd = events.filter(|event| event.value % 2 == 1).key_by(|event| event.key);
     even.connect(odd).process("both", Both::open).sink("pairs", sink("pairs"));

@@ -15,7 +15,7 @@ use rig::{Drill, drill_job, example};
 fn every_point_of_files_is_reached_and_changes_nothing() {
     let mut reached = drill_job(&[]).exact().reached();
     // Many small deltas in a row: a run must last.
-    let squashes = drill_job(&["--points", "merge.squashed", "--stretch", "8s", "--rescale", "1"]);
+    let squashes = drill_job(&["--points", "merge.squashed", "--stretch", "12s", "--rescale", "1"]);
     reached.extend(squashes.exact().reached());
     let listed: BTreeSet<String> = rig::listed("drill_job");
     assert!(listed.len() > 40, "{listed:?}");

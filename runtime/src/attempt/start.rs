@@ -256,6 +256,7 @@ impl Attempt<'_> {
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
             scratch: self.scratch(),
+            pace: config.pace,
             status: self.status.clone(),
             reports,
             restore,

@@ -70,6 +70,9 @@ pub(super) struct RunArgs {
     /// Writes all output and checkpoints below this folder: what a drill's runs do
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub(super) scratch: Option<PathBuf>,
+    /// Lets sources rest after each batch: what a drill's runs do
+    #[arg(long, value_name = "TIME", hide = true, requires = "scratch")]
+    pub(super) pace: Option<humantime::Duration>,
     /// Shows the run as one block on the terminal
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) live: Live,
@@ -281,7 +284,7 @@ pub(super) struct DrillArgs {
     /// The interval between the runs' checkpoints
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     pub(super) interval: humantime::Duration,
-    /// How long a run is stretched to at least, by sleeps, so that something can happen in it
+    /// How long a run is stretched to at least, by rests, so that something can happen in it
     #[arg(long, value_name = "TIME", default_value = "1200ms")]
     pub(super) stretch: humantime::Duration,
     /// Where to make the scratch folder [default: the system's folder for such things]

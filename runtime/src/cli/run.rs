@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{Live as When, RunArgs};
 use super::error::CliError;
@@ -27,6 +28,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<Exit, CliErro
     if let Some(folder) = &args.scratch {
         Rehearsed::of(&graph)?;
         lead_into(folder, &mut config);
+        config.pace = args.pace.map_or(Duration::ZERO, |pace| *pace);
         arm::end_with_the_drill();
     }
     arm::arm()?;

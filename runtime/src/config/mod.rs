@@ -60,6 +60,9 @@ pub struct Config {
     /// key sets it.
     #[serde(skip)]
     pub scratch: Option<PathBuf>,
+    /// In a drill: how long a source rests after each batch. No key sets it.
+    #[serde(skip)]
+    pub pace: Duration,
 }
 
 impl Config {

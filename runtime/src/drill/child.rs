@@ -31,6 +31,8 @@ pub(super) struct Program {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Start<'a> {
     pub(super) parallelism: u32,
+    /// How long its sources rest after each batch.
+    pub(super) pace: Duration,
     /// `RIVERRUN_CRASH`.
     pub(super) crash: String,
     /// Where it tells how often it came by each point.
@@ -109,6 +111,7 @@ impl Program {
         command.arg("run").args(&self.arguments);
         command.args(["--parallelism", &start.parallelism.to_string(), "--live", "never"]);
         command.arg("--scratch").arg(folder);
+        command.args(["--pace", &format!("{}ms", start.pace.as_millis())]);
         command.env_remove(arm::CRASH).env_remove(arm::TALLY);
         if start.honest {
             command.env_remove(arm::PLANTED);

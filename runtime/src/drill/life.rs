@@ -89,7 +89,7 @@ pub(super) fn live(stage: &Stage<'_>, folder: &Path, life: &Life) -> Result<Live
             return Ok(living.lived);
         }
     }
-    living.to_its_end(life.last)?;
+    living.go_to_the_end(life.last)?;
     let mut lived = living.lived;
     if lived.failed.is_none() {
         let output = output::read(folder, stage.fields)?;
@@ -100,13 +100,18 @@ pub(super) fn live(stage: &Stage<'_>, folder: &Path, life: &Life) -> Result<Live
 }
 
 impl Living<'_> {
-    fn start(&mut self, parallelism: u32, crash: String) -> Result<Running, DrillError> {
+    fn start(
+        &mut self,
+        parallelism: u32,
+        pace: Duration,
+        crash: String,
+    ) -> Result<Running, DrillError> {
         let number = self.runs;
         self.runs += 1;
         if let Some(killed) = &self.killed {
             self.lived.pairs.push((killed.parallelism, parallelism));
         }
-        let start = Start { parallelism, crash, ..Start::default() };
+        let start = Start { parallelism, pace, crash, ..Start::default() };
         self.stage.program.start(self.folder, number, &start)
     }
 
@@ -121,8 +126,8 @@ impl Living<'_> {
         Ok(())
     }
 
-    fn to_its_end(&mut self, parallelism: u32) -> Result<(), DrillError> {
-        let mut running = self.start(parallelism, String::new())?;
+    fn go_to_the_end(&mut self, parallelism: u32) -> Result<(), DrillError> {
+        let mut running = self.start(parallelism, Duration::ZERO, String::new())?;
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
         let ended = running.wait(limit, interrupt, |_| self.watch())?;
         self.watch()?;
@@ -141,10 +146,9 @@ impl Living<'_> {
             Blow::Killed { .. } => None,
         };
         let later = later.map(|order| order.to_string());
-        let pace = Some(self.stage.oracle.pace.clone()).filter(|pace| !pace.is_empty());
-        let crash: Vec<String> = [pace, at, later].into_iter().flatten().collect();
-        let crash = crash.join(",");
-        let mut running = self.start(parallelism, crash)?;
+        let crash: Vec<String> = [at, later].into_iter().flatten().collect();
+        let pace = self.stage.oracle.pace;
+        let mut running = self.start(parallelism, pace, crash.join(","))?;
         let (mut ordered, mut stood_still) = (false, false);
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
         let ended = running.wait(limit, interrupt, |running| {
@@ -222,7 +226,7 @@ impl Living<'_> {
 
     /// While a run stands still it holds the checkpoints: a second one must be refused.
     fn second(&mut self, parallelism: u32) -> Result<(), DrillError> {
-        let mut second = self.start(parallelism, String::new())?;
+        let mut second = self.start(parallelism, Duration::ZERO, String::new())?;
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
         let ended = second.wait(limit, interrupt, |_| Ok(()))?;
         let held = Some(i32::from(Exit::Held.code()));

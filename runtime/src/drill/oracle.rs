@@ -14,7 +14,7 @@ use crate::doors;
 
 /// How long an undisturbed run may take.
 const LIMIT: Duration = Duration::from_secs(600);
-/// The longest sleep at each batch.
+/// The longest rest after each batch.
 const PACE_MS_MAX: u64 = 250;
 
 /// What undisturbed runs tell.
@@ -27,8 +27,8 @@ pub(super) struct Oracle {
     pub(super) passings: BTreeMap<String, u64>,
     /// How long a slowed run takes.
     pub(super) run_ms: u64,
-    /// The order that slows a run.
-    pub(super) pace: String,
+    /// What slows a run: how long its sources rest after each batch.
+    pub(super) pace: Duration,
     /// How long a disturbed run may take before it counts as hung.
     pub(super) limit: Duration,
 }
@@ -82,11 +82,8 @@ pub(super) fn consult(
         0 => 0,
         batches => (stretch_ms.saturating_sub(took) / batches).min(PACE_MS_MAX),
     };
-    let pace = match pace_ms {
-        0 => String::new(),
-        ms => format!("source.batch:*:sleep={ms}"),
-    };
-    let start = Start { parallelism: most, crash: pace.clone(), ..start };
+    let pace = Duration::from_millis(pace_ms);
+    let start = Start { parallelism: most, pace, ..start };
     let run_ms = run(program, &second, &start, interrupt)?;
     let again = output::read(&second, fields)?;
     let difference = Difference::between(&output, &again, &BTreeSet::new());

@@ -107,7 +107,8 @@ impl Plan {
             let all = &self.wanted.rescale;
             all[(number as usize + run) % all.len()]
         };
-        let by_point = !self.wanted.random || (number % 2 == 0 && !self.running.is_empty());
+        let by_point =
+            !self.wanted.random || (number.is_multiple_of(2) && !self.running.is_empty());
         let first = match self.running.get(number as usize % self.running.len().max(1)) {
             Some(point) if by_point => self.at_point(*point, later, &mut chance),
             _ => self.at_random(&mut chance),
@@ -128,16 +129,17 @@ impl Plan {
         chance: &mut Chance,
     ) -> Death {
         let seen = self.passings.get(point.name).copied().unwrap_or(0);
-        let nth = 1 + chance.below(seen * EARLY_PERCENT / 100);
-        let passing = Passing::Nth(if at_once { 1 } else { nth });
+        let drawn = 1 + chance.below(seen * EARLY_PERCENT / 100);
+        let nth = if at_once { 1 } else { drawn };
+        let passing = Passing::Nth(nth);
         let after = chance.below(self.run_ms / 2);
         let order = match point.when {
             When::Savepoint => Some((CommandKind::Savepoint, after)),
-            When::Stop => Some((CommandKind::Stop { savepoint: after % 2 == 0 }, after)),
+            When::Stop => Some((CommandKind::Stop { savepoint: after.is_multiple_of(2) }, after)),
             _ => None,
         };
         let order_at = CrashOrder { point, passing, action };
-        let later = (action == Action::Error).then(|| self.later(passing)).flatten();
+        let later = (action == Action::Error).then(|| self.later(nth, seen)).flatten();
         Death { blow: Blow::Point(order_at), parallelism: 0, order, later }
     }
 
@@ -146,15 +148,11 @@ impl Plan {
         Death { blow: Blow::Killed { after_ms }, parallelism: 0, order: None, later: None }
     }
 
-    /// A kill some checkpoints later.
-    fn later(&self, passing: Passing) -> Option<CrashOrder> {
-        let point = point(LATER)?;
-        let seen = self.passings.get(LATER).copied().unwrap_or(0);
-        let nth = match passing {
-            Passing::Nth(n) => 3 + n % (seen / 2).max(1),
-            Passing::Each => 3,
-        };
-        Some(CrashOrder { point, passing: Passing::Nth(nth), action: Action::Kill })
+    /// A kill some checkpoints after the `nth` of `seen` passings.
+    fn later(&self, nth: u64, seen: u64) -> Option<CrashOrder> {
+        let told = self.passings.get(LATER).copied().unwrap_or(0);
+        let passing = Passing::Nth(3 + nth * told / seen.max(1));
+        Some(CrashOrder { point: point(LATER)?, passing, action: Action::Kill })
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Shared {
     pub sleep: Arc<dyn Sleep>,
     /// In a drill: where sinks write.
     pub scratch: Option<Arc<Path>>,
+    /// In a drill: how long a source rests after each batch.
+    pub pace: Duration,
     /// The live numbers.
     pub status: Arc<JobStatus>,
     /// To the coordinator.
@@ -232,5 +234,8 @@ async fn source_task(
     }
     let metrics = shared.status.metrics(&node.uid, index);
     let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS } else { BATCH_RECORDS };
-    Ok(SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, suspects })
+    let pace = shared.pace;
+    let task =
+        SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, pace, suspects };
+    Ok(task)
 }

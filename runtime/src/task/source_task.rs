@@ -54,6 +54,8 @@ pub struct SourceTask {
     pub metrics: Arc<OperatorMetrics>,
     /// The most records of a batch.
     pub records_max: usize,
+    /// How long it rests after each batch: only in a drill.
+    pub pace: Duration,
     /// Records among which one failed the attempt before: up to there every record goes alone.
     pub suspects: Vec<Origin>,
 }
@@ -107,7 +109,7 @@ impl SourceTask {
                     self.say_watermark(&mut said).await?;
                     self.outlet.acknowledge_prepared().await?;
                     // Others of this worker get their turn after each batch.
-                    tokio::task::yield_now().await;
+                    self.rest().await;
                 }
                 Fetched::Moved => {
                     self.say_watermark(&mut said).await?;
@@ -133,6 +135,13 @@ impl SourceTask {
         }
         write_all(&mut self.chain, &mut self.outlet).await?;
         self.outlet.finish().await
+    }
+
+    async fn rest(&self) {
+        match self.pace {
+            Duration::ZERO => tokio::task::yield_now().await,
+            pace => tokio::time::sleep(pace).await,
+        }
     }
 
     async fn assign_found(&mut self) -> Result<(), Stopped> {
