@@ -11,7 +11,7 @@ use riverrun_engine::clock::Clock;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
-use riverrun_engine::sink::{Sink, SinkWriter};
+use riverrun_engine::sink::{Rehearsal, Sink, SinkWriter};
 use riverrun_engine::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +66,10 @@ pub struct NullWriter {
 
 impl<T: Data> Sink<T> for Null {
     type Writer = NullWriter;
+
+    fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::Nothing
+    }
 
     async fn open(&self, ctx: TaskContext) -> Result<NullWriter> {
         Ok(NullWriter { seen: self.seen.clone(), clock: ctx.clock })

@@ -15,7 +15,7 @@ use riverrun_engine::console;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
-use riverrun_engine::sink::{Sink, SinkWriter};
+use riverrun_engine::sink::{Rehearsal, Sink, SinkWriter};
 
 /// Prints records.
 #[derive(Clone, Debug)]
@@ -57,6 +57,10 @@ pub struct PrintWriter {
 
 impl<T: Data> Sink<T> for Print {
     type Writer = PrintWriter;
+
+    fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::Nothing
+    }
 
     async fn open(&self, ctx: TaskContext) -> Result<PrintWriter> {
         Ok(PrintWriter { print: self.clone(), ctx })

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct TaskContext {
     pub threads: Arc<dyn Threads>,
     /// Waiting.
     pub sleep: Arc<dyn Sleep>,
+    /// In a drill: the folder below which a sink writes in place of where its output belongs.
+    pub scratch: Option<Arc<Path>>,
     /// The subtask's counters.
     pub metrics: Arc<OperatorMetrics>,
 }
@@ -60,6 +63,16 @@ impl fmt::Debug for TaskContext {
 }
 
 impl TaskContext {
+    /// Where a sink that writes into `folder` writes: there, or in a drill into the scratch folder
+    /// of its own.
+    #[must_use]
+    pub fn output_folder(&self, folder: &Path) -> PathBuf {
+        match &self.scratch {
+            Some(scratch) => scratch.join(&*self.uid.0),
+            None => folder.to_owned(),
+        }
+    }
+
     /// Runs blocking work on a thread of its own and waits for it without blocking the worker.
     /// Dropping the future does not stop the work.
     ///

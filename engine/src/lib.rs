@@ -12,6 +12,7 @@ pub mod clock;
 pub mod compat;
 pub mod console;
 pub mod context;
+pub mod crash;
 pub mod data;
 pub mod element;
 pub mod erased;
@@ -22,6 +23,8 @@ pub mod metrics;
 pub mod operator;
 pub mod output;
 pub mod outside;
+#[cfg_attr(not(feature = "planted"), path = "planted_absent.rs")]
+pub mod planted;
 pub mod sink;
 pub mod source;
 pub mod state;
@@ -29,5 +32,13 @@ pub mod testing;
 pub mod time;
 pub mod timer;
 pub mod watermark;
+
+/// Whether this process makes a mistake on purpose: see [`planted`].
+#[macro_export]
+macro_rules! planted {
+    ($name:literal) => {
+        $crate::planted::is($name)
+    };
+}
 
 pub use operator::Result;

@@ -132,6 +132,20 @@ pub trait Participant: Send + 'static {
     ) -> BoxFuture<'_, Result<()>>;
 }
 
+/// What becomes of a sink's output while a drill rehearses crashes of the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rehearsal {
+    /// It goes below [`TaskContext::scratch`], and is compared.
+    Scratch,
+    /// Nothing of it outlives the process, so there is nothing to compare.
+    Nothing,
+    /// It would go where it belongs: no drill runs a job with such a sink.
+    Refused {
+        /// Why, and what can be done.
+        reason: String,
+    },
+}
+
 /// Where records go.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not accept `{T}`",
@@ -167,5 +181,13 @@ pub trait Sink<T: Data>: Send + Sync + 'static {
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
         let _ = about;
         None
+    }
+
+    /// What becomes of its output in a drill. A sink that does not say so is never rehearsed: a
+    /// drill must not write where output belongs.
+    fn rehearsal(&self) -> Rehearsal {
+        let reason = "it does not say where it would write in a drill; a sink of your own says it \
+                      by `Sink::rehearsal`";
+        Rehearsal::Refused { reason: reason.to_owned() }
     }
 }

@@ -31,6 +31,11 @@ pub fn wait_for<R>(work: impl Future<Output = R>) -> R {
     runtime.expect("the system gives a runtime").block_on(work)
 }
 
+/// Waits on this thread, which is no task's: a drill's, or one that is told to dawdle.
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Time since the process began to ask: for durations, never for event time.
 #[must_use]
 pub fn monotonic() -> Duration {

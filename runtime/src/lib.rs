@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod doors;
+pub mod drill;
 pub mod live;
 pub mod logs;
 pub mod plan;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use riverrun_engine::checkpoint::CheckpointId;
 use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::compat::CompatError;
+use riverrun_engine::crash_point;
 use riverrun_engine::element::Origin;
 use riverrun_engine::graph::Graph;
 use riverrun_engine::sink::Superseded;
@@ -194,6 +195,7 @@ async fn attempts(
     let Some(lock) = lock(path, info, &mut control.commands).await? else {
         return Ok(Outcome::NotBegun);
     };
+    crash_point!("start.locked");
     let store = CheckpointStore::open(path)?.fenced(lock.fence());
     let graph = Arc::new(graph);
     let mut options = options.clone();
@@ -213,6 +215,7 @@ async fn attempts(
         };
         let started = attempt.run(&options, &mut control.commands).await?;
         lock.check()?;
+        crash_point!("run.over");
         let end = match started {
             Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
             Started::Stopped if number == 1 => return Ok(Outcome::NotBegun),

@@ -8,6 +8,7 @@ mod bench;
 mod bench_state;
 mod cargo;
 mod demo;
+mod drill;
 mod tally;
 mod test;
 
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Options),
     /// Whole jobs beside a single-threaded oracle; `bench kernels` for the small ones.
     Bench(bench::Options),
+    /// Proves that the drills can fail.
+    Drill(drill::Options),
     /// A real Apache Kafka broker, of one node: start, stop, topics, records.
     Kafka(kafka::cli::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Drill(options) => drill::run(&options),
         Command::Kafka(options) => kafka::cli::run(&options, &cargo::target()),
     };
     match done {

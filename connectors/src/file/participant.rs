@@ -13,6 +13,7 @@ use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::from_bytes;
 use riverrun_engine::sink::{Participant, Role};
+use riverrun_engine::{crash_point, fault_point, planted};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::disk::{self, Kind};
@@ -48,7 +49,10 @@ fn show(folder: &Path, file: &PartFile, checkpoint: CheckpointId) -> Result<bool
     };
     match (disk::length(&hidden)?, disk::length(&visible)?) {
         (Some(is), None) if is == file.bytes => {
+            let fault = fault_point!("file.rename");
+            fault.map_err(|fault| FileError::io("make visible", &hidden)(fault.into()))?;
             disk::rename(&hidden, &visible)?;
+            crash_point!("file.renamed");
             Ok(true)
         }
         (Some(is), None) => differs(hidden, is),
@@ -72,7 +76,8 @@ fn show(folder: &Path, file: &PartFile, checkpoint: CheckpointId) -> Result<bool
 
 fn show_all(checkpoint: CheckpointId, prepared: &[Prepared]) -> Result<()> {
     let mut changed = BTreeSet::new();
-    for part in prepared {
+    let most = if planted!("commit.one.part") { 1 } else { usize::MAX };
+    for part in prepared.iter().take(most) {
         let FilePart { folder, files } = from_bytes(&part.committable)?;
         let folder = PathBuf::from(folder);
         for file in files {
@@ -84,6 +89,7 @@ fn show_all(checkpoint: CheckpointId, prepared: &[Prepared]) -> Result<()> {
     for folder in changed {
         disk::sync_folder(&folder)?;
     }
+    crash_point!("file.committed");
     Ok(())
 }
 
@@ -94,8 +100,12 @@ fn remove_left_overs(folder: &Path, prefix: &str) -> Result<()> {
     }
     for path in disk::names(folder)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(prefix) {
+        if name.starts_with(prefix) && planted!("sink.left_over.shown") {
+            let shown = format!("part-{}-0000000000-000-0.jsonl", name.len());
+            disk::rename(&path, &folder.join(shown))?;
+        } else if name.starts_with(prefix) {
             disk::remove(&path)?;
+            crash_point!("file.left_over.removed");
         }
     }
     Ok(())
@@ -119,8 +129,10 @@ impl Participant for FileParticipant {
     ) -> BoxFuture<'_, Result<()>> {
         let (folder, prefix) = (self.folder.clone(), hidden_prefix(&self.ctx));
         Box::pin(self.ctx.blocking(move || {
-            if let Some(checkpoint) = checkpoint {
+            let again = !planted!("commit.not.repeated");
+            if let Some(checkpoint) = checkpoint.filter(|_| again) {
                 show_all(checkpoint.checkpoint, &prepared)?;
+                crash_point!("file.recovered");
             }
             remove_left_overs(&folder, &prefix)
         }))

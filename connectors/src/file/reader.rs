@@ -17,6 +17,7 @@ use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
+use riverrun_engine::planted;
 use riverrun_engine::source::{Progress, SourceReader, SplitIndex};
 use riverrun_engine::time::Timestamp;
 
@@ -160,7 +161,11 @@ impl<T: Data, F: Format<T>> FileReader<T, F> {
             out.timestamps.resize(out.items.len(), Timestamp::MIN);
             let marks = &first.marks[first.handed..first.handed + records];
             first.handed += records;
-            let last = marks[records - 1];
+            let last = match () {
+                () if planted!("offset.before.last") => marks[records.saturating_sub(2)],
+                () if planted!("offset.of.chunk") => first.marks[first.marks.len() - 1],
+                () => marks[records - 1],
+            };
             assigned.offset = Some(FileOffset { place: last.place, seen });
             assigned.said = Said::Nothing;
             self.ctx.metrics.skipped.add(last.skipped - first.skipped);

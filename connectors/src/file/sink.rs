@@ -19,7 +19,8 @@ use riverrun_engine::checkpoint::CheckpointId;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
-use riverrun_engine::sink::{Participant, Sink, SinkWriter};
+use riverrun_engine::sink::{Participant, Rehearsal, Sink, SinkWriter};
+use riverrun_engine::{crash_point, fault_point, planted};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::disk::{self, Kind};
@@ -57,11 +58,12 @@ impl<T: Data, F: Encode<T>> Sink<T> for FileSink<F> {
     type Writer = FileWriter<F>;
 
     async fn open(&self, ctx: TaskContext) -> Result<FileWriter<F>> {
-        let folder = self.folder.clone();
+        let sink = FileSink { folder: ctx.output_folder(&self.folder), ..self.clone() };
+        let folder = sink.folder.clone();
         let created = ctx.blocking(move || Ok(disk::create_folder(&folder)?));
         created.await?;
         Ok(FileWriter {
-            sink: self.clone(),
+            sink,
             ctx,
             buffer: Vec::new(),
             open: None,
@@ -73,7 +75,7 @@ impl<T: Data, F: Encode<T>> Sink<T> for FileSink<F> {
 
     fn participant(&self, ctx: &TaskContext) -> Option<(String, Box<dyn Participant>)> {
         let name = format!("files:{}", ctx.uid);
-        let participant = FileParticipant::new(self.folder.clone(), ctx.clone());
+        let participant = FileParticipant::new(ctx.output_folder(&self.folder), ctx.clone());
         Some((name, Box::new(participant)))
     }
 
@@ -91,6 +93,10 @@ impl<T: Data, F: Encode<T>> Sink<T> for FileSink<F> {
             return Err(FileError::Setting { reason }.into());
         }
         Ok(())
+    }
+
+    fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::Scratch
     }
 }
 
@@ -114,10 +120,13 @@ impl Hidden {
     fn create(folder: PathBuf, name: String) -> Result<Self, FileError> {
         let path = folder.join(&name);
         let file = disk::create(&path)?;
+        crash_point!("file.created");
         Ok(Hidden { file, path, name, bytes: 0, xxh3: Xxh3::new() })
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        let fault = fault_point!("file.write");
+        fault.map_err(|fault| FileError::io("write", &self.path)(fault.into()))?;
         self.file.write_all(bytes).map_err(FileError::io("write", &self.path))?;
         self.xxh3.update(bytes);
         self.bytes += bytes.len() as u64;
@@ -126,6 +135,7 @@ impl Hidden {
 
     fn finish(self) -> Result<Written, FileError> {
         disk::sync(&self.file, &self.path)?;
+        crash_point!("file.synced");
         Ok(Written { name: self.name, bytes: self.bytes, xxh3: self.xxh3.digest() })
     }
 }
@@ -235,6 +245,9 @@ impl<T: Data, F: Encode<T>> SinkWriter<T> for FileWriter<F> {
             Err(error) => return Box::pin(async { Err(error) }),
         };
         let mut written = std::mem::take(&mut self.written);
+        if planted!("sink.buffer.kept") && rest.open.is_none() {
+            self.buffer = std::mem::take(&mut rest.buffer);
+        }
         if rest.open.is_none() && rest.buffer.is_empty() && written.is_empty() {
             return Box::pin(async { Ok(None) });
         }
@@ -245,6 +258,7 @@ impl<T: Data, F: Encode<T>> SinkWriter<T> for FileWriter<F> {
                 written.push(hidden.finish()?);
             }
             disk::sync_folder(&rest.folder)?;
+            crash_point!("file.prepared");
             let name = |n| visible_name(&ctx, checkpoint, n, F::EXTENSION);
             let part = |(n, Written { name: hidden, bytes, xxh3 })| PartFile {
                 hidden,

@@ -15,7 +15,7 @@ use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::{Data, from_bytes};
 use riverrun_engine::element::Batch;
 use riverrun_engine::graph::Uid;
-use riverrun_engine::sink::{Participant, Role, Sink, SinkWriter};
+use riverrun_engine::sink::{Participant, Rehearsal, Role, Sink, SinkWriter};
 use serde::{Deserialize, Serialize};
 
 struct Shared<T> {
@@ -110,6 +110,10 @@ impl<T> MemorySink<T> {
 
 impl<T: Data> Sink<T> for MemorySink<T> {
     type Writer = MemoryWriter<T>;
+
+    fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::Nothing
+    }
 
     async fn open(&self, _ctx: TaskContext) -> Result<MemoryWriter<T>> {
         let (output, guarantee) = (self.output.clone(), self.guarantee);

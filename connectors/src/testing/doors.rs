@@ -80,6 +80,7 @@ pub fn context(uid: &str, subtask: u32, parallelism: u32, attempt: &str) -> Task
         clock: Arc::new(SystemClock),
         threads: Arc::new(PlainThreads),
         sleep: Arc::new(ThreadSleep),
+        scratch: None,
         metrics: Arc::new(OperatorMetrics::default()),
     }
 }

@@ -10,7 +10,7 @@ use crate::context::TaskContext;
 use crate::data::{Data, to_bytes};
 use crate::operator::Result;
 use crate::outside::{About, Outside};
-use crate::sink::{Participant, Sink, SinkWriter};
+use crate::sink::{Participant, Rehearsal, Sink, SinkWriter};
 
 /// Ends when a subtask's part of a checkpoint is safe; with the encoded committable, if any.
 pub type PrepareFuture = BoxFuture<'static, Result<Option<Vec<u8>>>>;
@@ -24,6 +24,8 @@ pub trait ErasedSink: Send + Sync {
     fn check(&self) -> Result<()>;
     /// What it reaches outside the job.
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>>;
+    /// What becomes of its output in a drill.
+    fn rehearsal(&self) -> Rehearsal;
     /// A writer for one subtask.
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>>;
     /// The participant in the commit and its name.
@@ -54,6 +56,9 @@ impl<T: Data, S: Sink<T>> ErasedSink for Erased<T, S> {
     }
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
         self.sink.outside(about)
+    }
+    fn rehearsal(&self) -> Rehearsal {
+        self.sink.rehearsal()
     }
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async move {

@@ -2,6 +2,7 @@
 //! clock, the clocks of the splits merged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -207,7 +208,10 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
         Box::pin(async move {
             let offset = restored.as_ref().and_then(|snapshot| snapshot.offset.as_deref());
             let offset = offset.map(from_bytes::<R::Offset>).transpose()?;
-            self.clocks.add(restored.as_ref().map(|snapshot| snapshot.clock));
+            let ahead = u64::from(crate::planted!("split.clock.ahead")) * 600;
+            let clock =
+                restored.as_ref().map(|snapshot| snapshot.clock + Duration::from_secs(ahead));
+            self.clocks.add(clock);
             let id: Arc<str> = split.id.as_str().into();
             let typed: R::Split = from_bytes(&split.split)?;
             self.splits.push(AssignedSplit { split, id, ended: false });

@@ -227,7 +227,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if !slot.mark.is(*dirty) {
             write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
             slot.mark.set(*dirty);
-            now.push(hash, entries);
+            if !crate::planted!("state.change.unlisted") {
+                now.push(hash, entries);
+            }
         }
         Ok(&mut slot.value)
     }
@@ -263,7 +265,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         write_before(found.get_mut(), then, &mut **layout, log_then, *dirty)?;
         let (slot, _) = found.remove();
         *len -= 1;
-        if *dirty != Dirty::No && slot.mark.is_stored() {
+        let logged = !crate::planted!("state.removal.unlogged");
+        if *dirty != Dirty::No && slot.mark.is_stored() && logged {
             layout.delete(&slot.key, log)?;
         }
         if self.cold.is_some() {
@@ -465,6 +468,7 @@ pub(super) fn write_before<K: Key, V>(
 ) -> Result<()> {
     match then {
         Pending::Nothing => Ok(()),
+        _ if crate::planted!("state.touched.while.written") => Ok(()),
         Pending::Changed(_) if slot.mark.is(dirty.next()) => {
             write(slot, Rows::Changed, layout, log)
         }

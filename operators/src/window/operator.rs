@@ -19,6 +19,7 @@ use riverrun_engine::element::Batch;
 use riverrun_engine::key::KeyHash;
 use riverrun_engine::operator::{Firing, Operator, OperatorContext};
 use riverrun_engine::output::Output;
+use riverrun_engine::planted;
 use riverrun_engine::state::{Declare, SliceTable, Slot, StateStore, Table};
 use riverrun_engine::time::{Timestamp, Window};
 
@@ -112,6 +113,9 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
     }
 
     fn restored(&mut self, _state: &mut StateStore, time: &RestoredTime) -> Result<()> {
+        if planted!("window.cursor.reset") {
+            return Ok(());
+        }
         self.cursor = Cursor::restored(time);
         Ok(())
     }

@@ -14,6 +14,7 @@ use riverrun_engine::data::{Data, Key, Rmp};
 use riverrun_engine::element::Batch;
 use riverrun_engine::key::KeyHash;
 use riverrun_engine::operator::{Firing, Operator, OperatorContext};
+use riverrun_engine::planted;
 use riverrun_engine::state::{Declare, Slot, Table};
 use riverrun_engine::time::{Timestamp, Window};
 use riverrun_engine::timer::Timers;
@@ -88,6 +89,9 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SessionOperator<K, T, A> {
                 let Some(open) = open.filter(|open| !touched(open, own).is_empty()) else {
                     let late = std::iter::once((item, *at));
                     self.late.take(late, ctx.output, ctx.metrics);
+                    if planted!("session.late.ends.batch") {
+                        break;
+                    }
                     continue;
                 };
                 open
@@ -164,7 +168,9 @@ fn insert<T, A: Aggregate<T>>(
     let session = &mut sessions[first];
     for later in fused {
         session.end = session.end.max(later.end);
-        session.value.merge(later.value);
+        if !planted!("session.merge.lost") {
+            session.value.merge(later.value);
+        }
         timer(session.timer.min(later.timer), false);
         session.timer = session.timer.max(later.timer);
     }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, Prepared, SnapshotMode};
 use riverrun_engine::clock::Clock;
+use riverrun_engine::crash_point;
+use riverrun_engine::planted;
 use tokio::sync::{mpsc, oneshot};
 
 use super::participants::{Participants, PreparedBy};
@@ -57,6 +59,8 @@ pub struct Coordinator {
     pub config: CheckpointConfig,
     /// Whether deltas may be asked for.
     pub tracked: bool,
+    /// Whether it is a drill's: then sources show no offsets outside.
+    pub rehearsed: bool,
     /// The attempt's name.
     pub attempt: Arc<str>,
     /// To the source subtasks.
@@ -168,6 +172,7 @@ impl Coordinator {
         self.next = self.next.next();
         self.writer.begun(barrier);
         tracing::debug!(checkpoint = %barrier.checkpoint, ?kind, ?mode, "checkpoint begins");
+        crash_point!("checkpoint.begun");
         let subtasks = self.subtasks.iter().copied();
         let pending = Pending::new(barrier, subtasks, self.clock.now(), self.config.timeout);
         let replies = std::mem::take(&mut state.replies);
@@ -177,6 +182,7 @@ impl Coordinator {
             // A source that is gone reports its failure by itself.
             let _gone = orders.send(Order::Barrier(barrier));
         }
+        crash_point!("checkpoint.ordered");
     }
 
     async fn on_report(&mut self, report: Report, state: &mut State) -> Option<AttemptEnd> {
@@ -232,6 +238,10 @@ impl Coordinator {
             Ok(sorted) => sorted,
             Err(error) => return broken(error),
         };
+        crash_point!("checkpoint.whole");
+        if planted!("commit.before.stored") {
+            drop(self.participants.follow(id, &sorted).await);
+        }
         let decides = self.participants.decides();
         let written = self.store_in_time(barrier, parts, &sorted, decides.then_some(began)).await;
         let written = match written {
@@ -243,14 +253,18 @@ impl Coordinator {
         if let Err(error) = self.participants.decide(id, &sorted).await {
             return broken(error);
         }
+        crash_point!("commit.decided");
+        let skipped = planted!("commit.at.end.skipped") && kind == CheckpointKind::End;
+        let sorted = if skipped { PreparedBy::new() } else { sorted };
         let followed = self.participants.follow(id, &sorted);
         match tokio::time::timeout(self.config.timeout, followed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return broken(error),
             Err(_) => return Some(AttemptEnd::Broken(LATE.to_owned())),
         }
+        crash_point!("commit.followed");
         state.prepared.clear();
-        for orders in self.orders.values() {
+        for orders in self.orders.values().filter(|_| !self.rehearsed) {
             let _gone = orders.send(Order::Committed);
         }
         let flight = state.in_flight.take()?;
@@ -264,14 +278,12 @@ impl Coordinator {
         let status = CheckpointStatus { checkpoint: id, kind, duration_ms, bytes, failed };
         self.status.checkpoint_ended(status);
         flight.replies.into_iter().for_each(|reply| drop(reply.send(Ok(id))));
+        crash_point!("commit.told");
         if let Err(error) = self.store.retain(self.config.retain, id, &self.attempt).await {
             tracing::warn!(checkpoint = %id, %error, "older checkpoints remain");
         }
-        match kind {
-            CheckpointKind::End => Some(AttemptEnd::Ended(id)),
-            CheckpointKind::Stop | CheckpointKind::StopSavepoint => Some(AttemptEnd::Stopped(id)),
-            CheckpointKind::Periodic | CheckpointKind::Savepoint => None,
-        }
+        crash_point!("clean.done");
+        over(kind, id)
     }
 
     /// Tells the participants that all have prepared, and stores the checkpoint. `began`: when it
@@ -288,6 +300,7 @@ impl Coordinator {
         let stored = async {
             let prepared = self.participants.prepared(barrier.checkpoint, sorted).await;
             prepared.map_err(|error| Unstored::Broken(format!("{error:#}")))?;
+            crash_point!("checkpoint.prepared");
             let now = self.clock.now();
             match self.writer.write(barrier, now, parts, sorted.clone(), until).await {
                 Ok((_, written)) => Ok(written),
@@ -302,6 +315,9 @@ impl Coordinator {
     fn checkpoint_failed(&mut self, reason: String, state: &mut State) -> Option<AttemptEnd> {
         let flight = state.in_flight.take()?;
         let checkpoint = flight.pending.barrier().checkpoint;
+        if planted!("commit.failed.forgotten") {
+            state.prepared.clear();
+        }
         state.last_over = doors::monotonic();
         tracing::error!(%checkpoint, reason, "checkpoint failed, the job goes on");
         let duration = (state.last_over - flight.began).as_millis();
@@ -317,6 +333,25 @@ impl Coordinator {
         }
         let last = flight.kind.is_last();
         last.then(|| AttemptEnd::Broken(format!("the last checkpoint failed: {reason}")))
+    }
+}
+
+/// What a checkpoint of this kind that is committed means for the attempt.
+fn over(kind: CheckpointKind, id: CheckpointId) -> Option<AttemptEnd> {
+    match kind {
+        CheckpointKind::End => {
+            crash_point!("end.committed");
+            Some(AttemptEnd::Ended(id))
+        }
+        CheckpointKind::Stop | CheckpointKind::StopSavepoint => {
+            crash_point!("stop.committed");
+            Some(AttemptEnd::Stopped(id))
+        }
+        CheckpointKind::Savepoint => {
+            crash_point!("savepoint.answered");
+            None
+        }
+        CheckpointKind::Periodic => None,
     }
 }
 
@@ -345,7 +380,10 @@ fn on_command(command: Command, state: &mut State, status: &JobStatus) {
         CommandKind::Stop { savepoint: true } => CheckpointKind::StopSavepoint,
     };
     if kind.is_last() {
+        crash_point!("stop.asked");
         status.set_phase(Phase::Stopping);
+    } else {
+        crash_point!("savepoint.asked");
     }
     // Several orders become one checkpoint that is all that was asked for.
     let before = state.wanted;

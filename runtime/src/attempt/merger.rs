@@ -8,6 +8,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use riverrun_engine::crash_point;
 use tokio::sync::oneshot;
 
 use crate::checkpoint::run::merge::{Merged, Task, merge};
@@ -104,6 +105,7 @@ impl Merger {
         let (store, work) = (self.store.clone(), task.clone());
         tracing::debug!(order = ?task.order, upto = %task.upto, "merge begins");
         let thread = doors::spawn_thread("merge", move || {
+            crash_point!("merge.begun");
             let mut made = store.pin([]);
             let merged = doors::wait_for(async {
                 tokio::select! {
@@ -133,6 +135,7 @@ impl Merger {
         drop(thread.join());
         match merged {
             Ok(merged) => {
+                crash_point!("merge.done");
                 self.failed_in_a_row = 0;
                 self.counts.done += 1;
                 self.counts.bytes += merged.bytes();

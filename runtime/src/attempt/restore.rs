@@ -5,10 +5,12 @@ use std::sync::mpsc;
 
 use riverrun_engine::checkpoint::{RestoredTime, SplitSnapshot};
 use riverrun_engine::compat::{CompatError, RestorePlan, plan_restore};
+use riverrun_engine::crash_point;
 use riverrun_engine::erased::{ErasedOperator, ErasedSplit};
 use riverrun_engine::graph::{Graph, NodeKind, Uid};
 use riverrun_engine::key::KeyGroupRange;
 use riverrun_engine::operator::Result;
+use riverrun_engine::planted;
 use riverrun_engine::state::StateKind;
 use riverrun_engine::time::Timestamp;
 
@@ -131,6 +133,12 @@ impl Restore {
     #[must_use]
     pub fn splits_of(&self, uid: &Uid, index: u32, parallelism: u32) -> Vec<AssignedSplit> {
         let all = self.splits.get(uid).map(Vec::as_slice).unwrap_or_default();
+        if planted!("splits.read.twice") && self.state.is_some() {
+            return all.to_vec();
+        }
+        if planted!("splits.short.list") && self.state.is_some() {
+            return all.iter().skip(index as usize + 1).cloned().collect();
+        }
         all.iter().skip(index as usize).step_by(parallelism as usize).cloned().collect()
     }
 
@@ -144,10 +152,17 @@ impl Restore {
         let (Some((_, entry)), Some(state)) = (own, state) else {
             return RestoredTime::at(Timestamp::MIN);
         };
+        if planted!("operator.watermark.reset") {
+            return RestoredTime::at(Timestamp::MIN);
+        }
+        if planted!("operator.watermark.ahead") {
+            return RestoredTime::at(entry.watermark + std::time::Duration::from_secs(600));
+        }
         if entry.parallelism == parallelism {
             let own = entry.watermarks.get(index as usize);
             return RestoredTime::at(own.copied().unwrap_or(entry.watermark));
         }
+        crash_point!("rescale.time");
         let fires = |kind| matches!(kind, StateKind::Sliced | StateKind::Timers);
         if !entry.states.iter().any(|state| fires(state.kind)) {
             return RestoredTime::at(entry.watermark);
@@ -170,6 +185,8 @@ impl Restore {
         for (name, shape) in migrations_for(plan, uid) {
             operator.read_as(name, shape);
         }
+        let short = u16::from(planted!("restore.last.group.lost"));
+        let range = KeyGroupRange { end: range.end - short, ..range };
         let Some(mut sections) = state.sections_for(plan, uid, range) else {
             anyhow::bail!("the files of the checkpoint are closed already");
         };
@@ -193,6 +210,7 @@ impl Restore {
             let (name, group, section) = next?;
             operator.restore(&name, group, &section)?;
         }
+        crash_point!("restore.applied");
         reader.join().map_err(|_| anyhow::anyhow!("the thread that read the state has panicked"))
     }
 }

@@ -3,12 +3,14 @@
 //! record. Up to there a stop ends the run without a checkpoint.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::context::TaskContext;
+use riverrun_engine::crash_point;
 use riverrun_engine::element::Origin;
 use riverrun_engine::graph::{Graph, Node, NodeKind, Uid};
 use riverrun_engine::sink::Superseded;
@@ -97,6 +99,10 @@ impl Attempt<'_> {
         (!interval.is_zero()).then_some(interval)
     }
 
+    fn scratch(&self) -> Option<Arc<Path>> {
+        self.config.scratch.as_deref().map(Arc::from)
+    }
+
     fn context(&self, node: &Node) -> TaskContext {
         TaskContext {
             job: self.job.clone(),
@@ -108,6 +114,7 @@ impl Attempt<'_> {
             clock: Arc::new(SystemClock),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
+            scratch: self.scratch(),
             metrics: self.status.metrics(&node.uid, 0),
         }
     }
@@ -152,9 +159,11 @@ impl Attempt<'_> {
         if let Err(error) = recovered {
             return broken(error);
         }
+        crash_point!("start.recovered");
         if let Err(error) = self.store.remove_orphans(&self.name).await {
             tracing::warn!(%error, "left-overs of earlier attempts remain");
         }
+        crash_point!("start.cleaned");
         let checkpoint = checkpoint.map(|name| name.checkpoint);
         self.status.begin_attempt(self.number, checkpoint);
         let (job, attempt) = (&*self.job, self.number);
@@ -192,6 +201,7 @@ impl Attempt<'_> {
                 Err(error) => return Ok(Settled::Broken(error)),
             },
         };
+        crash_point!("start.decided");
         let begin = match begin(&self.store, &self.job, options, decided).await {
             Err(error) if error.may_pass() => return Ok(Settled::Broken(error.into())),
             begin => begin?,
@@ -255,6 +265,8 @@ impl Attempt<'_> {
             clock: clock.clone(),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
+            scratch: self.scratch(),
+            pace: config.pace,
             status: self.status.clone(),
             reports,
             restore,
@@ -268,6 +280,7 @@ impl Attempt<'_> {
             participants,
             config: config.checkpoint.clone(),
             tracked,
+            rehearsed: config.scratch.is_some(),
             attempt: self.name.clone(),
             orders: wired.orders,
             subtasks,
@@ -285,6 +298,7 @@ impl Attempt<'_> {
             Built::Failed(end) => Started::Ran(end),
             Built::Ready => {
                 files.iter().for_each(OpenFiles::close);
+                crash_point!("start.built");
                 self.status.set_phase(Phase::Running);
                 signal.send_replace(Signal::Run);
                 Started::Ran(coordinator.run(&mut reported, commands).await)

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, SnapshotMode};
 use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot};
+use riverrun_engine::crash_point;
 use riverrun_engine::graph::{Graph, Uid};
+use riverrun_engine::planted;
 use riverrun_engine::state::StateSpec;
 use riverrun_engine::time::Timestamp;
 
@@ -169,6 +171,9 @@ impl Writer {
         let rest = (operators, sources, prepared);
         let written = self.store_all(barrier, created, rest, until).await;
         if written.is_err() && barrier.mode == SnapshotMode::Delta {
+            if planted!("delta.failed.forgotten") {
+                self.carried.clear();
+            }
             self.bound();
         }
         written
@@ -187,14 +192,18 @@ impl Writer {
     ) -> Result<(Manifest, Written), StoreError> {
         let (id, mode) = (barrier.checkpoint, barrier.mode);
         let segment = insist(until, || self.segment(id, mode)).await?;
+        if segment.is_some() {
+            crash_point!("checkpoint.delta.synced");
+        }
         let mut chain = self.chain.clone();
         if self.outcome.is_none() {
             self.outcome = self.merger.take();
         }
-        if let Some(Outcome { task, merged, .. }) = &self.outcome
-            && !chain.apply(task, merged.clone())
-        {
-            tracing::debug!(order = ?task.order, "a merge came too late");
+        if let Some(Outcome { task, merged, .. }) = &self.outcome {
+            if !chain.apply(task, merged.clone()) {
+                tracing::debug!(order = ?task.order, "a merge came too late");
+            }
+            crash_point!("merge.taken");
         }
         let bytes = segment.as_ref().map_or(0, |(entry, _)| entry.bytes);
         if let Some((entry, by_group)) = segment {
@@ -216,7 +225,9 @@ impl Writer {
             segments: chain.segments().cloned().collect(),
         };
         insist(until, || self.store.write_manifest(&manifest)).await?;
+        stored(barrier.kind);
         if let Some(outcome) = self.outcome.take() {
+            crash_point!("merge.named");
             outcome.release();
         }
         self.chain = chain;
@@ -294,6 +305,17 @@ impl Writer {
             merges_failed: failed,
         }
     }
+}
+
+/// A checkpoint of this kind is complete.
+fn stored(kind: CheckpointKind) {
+    match kind {
+        CheckpointKind::Savepoint => crash_point!("savepoint.stored"),
+        CheckpointKind::Stop | CheckpointKind::StopSavepoint => crash_point!("stop.stored"),
+        CheckpointKind::End => crash_point!("end.stored"),
+        CheckpointKind::Periodic => {}
+    }
+    crash_point!("checkpoint.manifest.written");
 }
 
 /// Writes until the storage takes it, it is in doubt whether it has, or the moment `until` is over.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use riverrun_engine::planted;
 use riverrun_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -237,6 +238,9 @@ fn lock_folder(path: &str, folder: PathBuf) -> Result<Held, LockError> {
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(Held::Folder { folder, _lock: file }),
+            Err(TryLockError::WouldBlock) if planted!("lock.ignored") => {
+                return Ok(Held::Folder { folder, _lock: file });
+            }
             Err(TryLockError::WouldBlock) => disk::pause(BETWEEN_TRIES),
             Err(TryLockError::Error(source)) => return Err(failed(&name)(source)),
         }

@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, CheckpointName};
 use riverrun_engine::compat::RestorePlan;
+use riverrun_engine::crash_point;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
+use riverrun_engine::planted;
 use riverrun_engine::state::{StateSpec, TypeShape};
 
 use super::chain::Chain;
@@ -62,7 +64,11 @@ pub async fn begin(
     let stored = store.list().await?;
     let number = |name: &CheckpointName| name.checkpoint;
     let decided: Decided = committed.as_ref().map(|name| name.as_ref().map(number));
-    let choice = choose(&options.from, options.accept_duplicates, &stored, decided)?;
+    let older = usize::from(planted!("choose.older") && stored.len() > 1);
+    let known = &stored[..stored.len() - older];
+    let choice = choose(&options.from, options.accept_duplicates, known, decided)?;
+    let empty = planted!("choose.nothing");
+    let choice = if empty { Choice::Beginning } else { choice };
     let highest = stored.last().copied().max(decided.flatten()).unwrap_or(NOTHING_YET);
     let start = match choice {
         Choice::Beginning => Start::Beginning,
@@ -70,6 +76,7 @@ pub async fn begin(
             let state = RestoredState::load(store, id, job, true).await;
             let state = state.map_err(|source| unreadable(id, &stored, source))?;
             same_attempt(&state.manifest, committed.flatten())?;
+            crash_point!("restore.verified");
             let ended = state.manifest.kind == CheckpointKind::End;
             if ended && options.from == From::Newest {
                 Start::Finished(Box::new(state))

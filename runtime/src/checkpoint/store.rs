@@ -16,6 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
 use riverrun_engine::key::KeyGroup;
+use riverrun_engine::{crash_point, fault_point, planted};
 
 use super::error::{Damage, StoreError, hint};
 use super::lease::{Fence, Fenced};
@@ -241,6 +242,14 @@ impl CheckpointStore {
     }
 
     async fn create(&self, file: &str, bytes: Vec<u8>) -> object_store::Result<()> {
+        let fault = fault_point!("storage.write");
+        fault.map_err(|fault| object_store::Error::Generic {
+            store: "drill",
+            source: fault.into(),
+        })?;
+        if planted!("segment.unwritten") && file.starts_with(names::SEGMENTS) {
+            return Ok(());
+        }
         let payload = PutPayload::from(bytes);
         self.inner.objects.put_opts(&Path::from(file), payload, PutMode::Create.into()).await?;
         Ok(())
@@ -367,15 +376,20 @@ impl CheckpointStore {
     async fn remove(&self, removal: Removal) -> Result<Removed, StoreError> {
         let mut removed = Removed::default();
         let newest = self.known(|known| known.keys().next_back().copied()).unwrap_or_default();
+        if !removal.checkpoints.is_empty() || !removal.files.is_empty() {
+            crash_point!("clean.listed");
+        }
         for id in removal.checkpoints {
             self.still_held(newest)?;
             self.delete(&names::manifest(id)).await?;
+            crash_point!("clean.manifest.removed");
             self.known(|known| known.remove(&id));
             removed.checkpoints.push(id);
         }
         for file in removal.files {
             self.still_held(newest)?;
             self.delete(&file).await?;
+            crash_point!("clean.file.removed");
             removed.files.push(file);
         }
         Ok(removed)

@@ -41,6 +41,9 @@ pub(super) enum Order {
         #[command(subcommand)]
         order: StateOrder,
     },
+    /// Rehearses crashes: kills runs of the job on scratch folders, restores them, compares
+    #[command(after_help = DRILL_HELP)]
+    Drill(DrillArgs),
     /// Has the running job take a savepoint: a checkpoint that is kept until you remove it
     Savepoint,
     /// Stops the running job with a last checkpoint
@@ -69,6 +72,12 @@ pub(super) struct RunArgs {
     /// Goes back behind committed output, which will then appear twice
     #[arg(long)]
     pub(super) accept_duplicates: bool,
+    /// Writes all output and checkpoints below this folder: what a drill's runs do
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub(super) scratch: Option<PathBuf>,
+    /// Lets sources rest after each batch: what a drill's runs do
+    #[arg(long, value_name = "TIME", hide = true, requires = "scratch")]
+    pub(super) pace: Option<humantime::Duration>,
     /// Shows the run as one block on the terminal
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) live: Live,
@@ -241,6 +250,72 @@ pub(super) struct ExportArgs {
     pub(super) force: bool,
     #[command(flatten)]
     pub(super) from: FromCheckpoint,
+}
+
+const DRILL_HELP: &str = "\
+Examples:
+  my-job drill --set events=100000
+  my-job drill --points checkpoint.cut,file.renamed --kills 50
+  my-job drill --random --duration 10m --rescale 1,2,3,4 --json drill.json
+  my-job drill --seed 42 --life 17          # one life of an earlier drill again
+
+Your own output, checkpoints and offsets are not touched. The job's sources must end, and its output
+must not hold the wall clock, or name the fields that do with --ignore.
+Exit codes: 0 exact; 1 something was lost, doubled, changed or failed; 2 it cannot be told.";
+
+#[derive(Debug, Args)]
+pub(super) struct DrillArgs {
+    /// How many runs to kill [default: one at each point, and again where it was not reached]
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub(super) kills: Option<u64>,
+    /// Where to kill: names with commas between them, or `all`
+    #[arg(long, value_name = "LIST")]
+    pub(super) points: Option<String>,
+    /// Also kill at moments drawn by chance; alone, or with `--points` in turn
+    #[arg(long)]
+    pub(super) random: bool,
+    /// The parallelisms of the runs, in turn
+    #[arg(long, value_name = "LIST", default_value = "1,2,4")]
+    pub(super) rescale: String,
+    /// Also let runs stand still while a second one is started
+    #[arg(long)]
+    pub(super) zombie: bool,
+    /// What all chance is drawn from [default: another each time]
+    #[arg(long, value_name = "S")]
+    pub(super) seed: Option<u64>,
+    /// Goes on for so long: `90s`, `10m`
+    #[arg(long, value_name = "TIME")]
+    pub(super) duration: Option<humantime::Duration>,
+    /// Only the life of this number
+    #[arg(long, value_name = "N", conflicts_with_all = ["kills", "duration"])]
+    pub(super) life: Option<u32>,
+    /// Ends with the first life that is not as it should be
+    #[arg(long)]
+    pub(super) first: bool,
+    /// Leaves this field of JSON records out of the comparison; may be given again
+    #[arg(long, value_name = "FIELD")]
+    pub(super) ignore: Vec<String>,
+    /// The field of JSON records whose equal values keep their order [default: `key`]
+    #[arg(long, value_name = "FIELD")]
+    pub(super) key: Option<String>,
+    /// The interval between the runs' checkpoints
+    #[arg(long, value_name = "TIME", default_value = "20ms")]
+    pub(super) interval: humantime::Duration,
+    /// How long a run is stretched to at least, by rests, so that something can happen in it
+    #[arg(long, value_name = "TIME", default_value = "1200ms")]
+    pub(super) stretch: humantime::Duration,
+    /// Where to make the scratch folder [default: the system's folder for such things]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) scratch: Option<PathBuf>,
+    /// Lists the points, each with what has happened there
+    #[arg(long)]
+    pub(super) list_points: bool,
+    /// Writes the report as JSON too
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Writes the report as JUnit XML too
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

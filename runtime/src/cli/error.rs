@@ -12,6 +12,7 @@ use super::state::StateError;
 use crate::checkpoint::{LockError, StoreError};
 use crate::config::ConfigError;
 use crate::control::ControlError;
+use crate::drill::DrillError;
 use crate::logs::LogError;
 use crate::run::RunError;
 
@@ -84,6 +85,9 @@ pub(super) enum CliError {
     /// A look into state.
     #[error(transparent)]
     State(Box<StateError>),
+    /// A drill.
+    #[error(transparent)]
+    Drill(Box<DrillError>),
     /// The control port.
     #[error("RR0336: the run cannot listen for orders on 127.0.0.1: {0}")]
     Door(io::Error),
@@ -145,6 +149,12 @@ impl From<StateError> for CliError {
     }
 }
 
+impl From<DrillError> for CliError {
+    fn from(error: DrillError) -> Self {
+        CliError::Drill(Box::new(error))
+    }
+}
+
 impl From<LockError> for CliError {
     fn from(error: LockError) -> Self {
         CliError::Lock(Box::new(error))
@@ -161,6 +171,10 @@ impl CliError {
             CliError::Compat(_) | CliError::NoCheckpoint { .. } => Exit::Checkpoint,
             CliError::Damaged { .. } => Exit::Checkpoint,
             CliError::State(error) => error.exit(),
+            CliError::Drill(error) => match **error {
+                DrillError::Interrupted => Exit::Aborted,
+                _ => Exit::Usage,
+            },
             CliError::Run(error) => Exit::of_run(error),
             CliError::Store(error) => Exit::of_store(error),
             CliError::Lock(error) => Exit::of_lock(error),

@@ -1,5 +1,5 @@
-//! The command line of every job: `run`, `check`, `graph`, `checkpoint`, `state`, `savepoint`,
-//! `stop`, `config`. Called by the facade's `main`; one file a command.
+//! The command line of every job: `run`, `check`, `graph`, `checkpoint`, `state`, `drill`,
+//! `savepoint`, `stop`, `config`. Called by the facade's `main`; one file a command.
 //!
 //! Results go to standard output; what is told beside them, and every error, to standard error.
 //! Invariant: the exit code is one of [`Exit`], whatever happens.
@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod checkpoint;
 mod config;
+mod drill;
 mod error;
 mod exit;
 mod graph;
@@ -73,6 +74,7 @@ pub fn main_with(
         Order::Graph(args) => graph::graph(&context, &args),
         Order::Checkpoint { order } => checkpoint::checkpoint(&context, &order),
         Order::State { order } => state::state(&context, &order),
+        Order::Drill(args) => drill::drill(&context, &args),
         Order::Savepoint => savepoint::savepoint(&context),
         Order::Stop(args) => stop::stop(&context, &args),
         Order::Txn { order } => txn::txn(&context, &order),

@@ -1,13 +1,16 @@
 //! `run`: configuration, graph, logs, control door and display, then the run itself.
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{Live as When, RunArgs};
 use super::error::CliError;
 use super::{Context, Exit, out};
 use crate::config::{Config, LogFormat};
 use crate::control::{Signals, serve};
+use crate::drill::{CHECKPOINTS, Rehearsed, arm};
 use crate::live::text::{count, duration};
 use crate::live::{Display, Live, Screen};
 use crate::run::{Outcome, run_job};
@@ -16,12 +19,19 @@ use crate::{doors, logs};
 
 /// Runs the job until it has ended, was stopped, or gives up.
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<Exit, CliError> {
-    let config = context.config()?.config;
+    let mut config = context.config()?.config;
     let graph = context.graph(&config)?;
     let problems = graph.problems(config.key_groups);
     if !problems.is_empty() {
         return Err(CliError::Graph(problems));
     }
+    if let Some(folder) = &args.scratch {
+        Rehearsed::of(&graph)?;
+        lead_into(folder, &mut config);
+        config.pace = args.pace.map_or(Duration::ZERO, |pace| *pace);
+        arm::end_with_the_drill();
+    }
+    arm::arm()?;
     let display = display(args.live, &config);
     let screen = match &display {
         Display::Block(screen) => Some(screen),
@@ -43,9 +53,18 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<Exit, CliErro
     let ended = run_job(context.job, graph, &config, &args.options(), status.clone(), control);
     live.end();
     door.close();
+    arm::tell()?;
     let up = duration(doors::monotonic().saturating_sub(began));
     out::tell(&format!("{}; {} in {up}", told(ended?), records(&status)));
     Ok(Exit::Done)
+}
+
+/// All that the run writes goes below `folder`.
+fn lead_into(folder: &Path, config: &mut Config) {
+    let below = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    config.checkpoint.path = below(CHECKPOINTS);
+    config.spill.dir = below("spill");
+    config.scratch = Some(folder.join("out"));
 }
 
 fn display(when: When, config: &Config) -> Display {

@@ -239,5 +239,7 @@ pub(super) fn defaults(job: &str, cores: u32, memory: Option<Bytes>, temp_dir: &
         },
         log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
         settings: Value::Object(serde_json::Map::new()),
+        scratch: None,
+        pace: Duration::ZERO,
     }
 }

@@ -23,6 +23,7 @@ mod tests;
 mod value;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use riverrun_engine::graph::Uid;
@@ -55,6 +56,13 @@ pub struct Config {
     pub log: LogConfig,
     /// The job's own settings, for `job.settings::<S>()`.
     pub settings: serde_json::Value,
+    /// In a drill: the folder below which sinks write in place of where their output belongs. No
+    /// key sets it.
+    #[serde(skip)]
+    pub scratch: Option<PathBuf>,
+    /// In a drill: how long a source rests after each batch. No key sets it.
+    #[serde(skip)]
+    pub pace: Duration,
 }
 
 impl Config {

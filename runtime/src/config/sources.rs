@@ -15,6 +15,9 @@ const FILE_NAME: &str = "job.toml";
 /// What the variables of the engine begin with.
 pub(super) const PREFIX: &str = "RIVERRUN_";
 
+/// Variables that begin so too and are no keys: a drill gives them to the runs it starts.
+const OF_DRILLS: [&str; 2] = ["RIVERRUN_CRASH", "RIVERRUN_DRILL_"];
+
 /// Everything a configuration is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigSources {
@@ -105,6 +108,9 @@ fn environment() -> Result<Vec<(String, String)>, ConfigError> {
     let mut found = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        if OF_DRILLS.iter().any(|own| name.starts_with(own)) {
+            continue;
+        }
         let value = value.into_string().map_err(|_| ConfigError::Value {
             key: name.to_owned(),
             origin: Origin::Environment(name.to_owned()),

@@ -1,13 +1,15 @@
 //! Makes the task of one subtask on the worker that will run it: opens its operators, restores
 //! their state, opens its source or sink.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::clock::Clock;
 use riverrun_engine::context::{Sleep, TaskContext, Threads};
-use riverrun_engine::element::{Element, Origin, Origins};
+use riverrun_engine::crash_point;
+use riverrun_engine::element::{BATCH_RECORDS, Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedSource, OperatorEnv};
 use riverrun_engine::graph::{Graph, Node, NodeKind};
 use riverrun_engine::key::KeyGroupRange;
@@ -30,6 +32,10 @@ use crate::attempt::restore::Restore;
 use crate::plan::Task;
 use crate::status::JobStatus;
 
+/// The most records of a batch in a drill: barriers fall between batches, and the input of a drill
+/// is short.
+const REHEARSED_RECORDS: usize = 128;
+
 /// What all subtasks of an attempt share.
 pub struct Shared {
     /// The job.
@@ -50,6 +56,10 @@ pub struct Shared {
     pub threads: Arc<dyn Threads>,
     /// Waiting.
     pub sleep: Arc<dyn Sleep>,
+    /// In a drill: where sinks write.
+    pub scratch: Option<Arc<Path>>,
+    /// In a drill: how long a source rests after each batch.
+    pub pace: Duration,
     /// The live numbers.
     pub status: Arc<JobStatus>,
     /// To the coordinator.
@@ -76,6 +86,7 @@ impl Shared {
             clock: self.clock.clone(),
             threads: self.threads.clone(),
             sleep: self.sleep.clone(),
+            scratch: self.scratch.clone(),
             metrics: self.status.metrics(&node.uid, subtask),
         }
     }
@@ -215,8 +226,16 @@ async fn source_task(
     };
     let suspects: Vec<Origin> = shared.suspects.iter().filter(suspect).cloned().collect();
     for (split, restored) in splits {
+        let goes_on = restored.is_some();
         guard.wait("assigning a split", &none, reader.assign(split, restored)).await?;
+        if goes_on {
+            crash_point!("restore.assigned");
+        }
     }
     let metrics = shared.status.metrics(&node.uid, index);
-    Ok(SourceTask { guard, reader, chain, outlet, orders, metrics, suspects })
+    let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS } else { BATCH_RECORDS };
+    let pace = shared.pace;
+    let task =
+        SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, pace, suspects };
+    Ok(task)
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use riverrun_engine::checkpoint::Barrier;
 use riverrun_engine::clock::Clock;
+use riverrun_engine::crash_point;
 use riverrun_engine::element::Element;
+use riverrun_engine::planted;
 use riverrun_engine::time::Timestamp;
 
 use super::chain::Chain;
@@ -124,6 +126,7 @@ impl OperatorTask {
                     self.outlet.deliver(&mut self.chain).await?;
                 }
                 Element::Barrier(barrier) => {
+                    crash_point!("checkpoint.aligned");
                     snapshot(barrier, &mut self.chain, &mut self.outlet, Part::default()).await?;
                 }
                 other => self.outlet.control(other).await?,
@@ -151,17 +154,24 @@ pub(super) async fn snapshot(
     outlet: &mut Outlet,
     part: Part,
 ) -> Result<(), Stopped> {
-    outlet.flush().await?;
+    if !planted!("emitter.behind.barrier") {
+        outlet.flush().await?;
+    }
     write_all(chain, outlet).await?;
     chain.cut(barrier.mode)?;
+    crash_point!("checkpoint.cut");
     outlet.barrier(barrier, part).await?;
+    crash_point!("checkpoint.marked");
     write_some(chain, outlet).await
 }
 
 /// A step of writing what was cut; reports it when it is whole.
 pub(super) async fn write_some(chain: &mut Chain, outlet: &mut Outlet) -> Result<(), Stopped> {
     match chain.write_some()? {
-        Some(operators) => outlet.written(operators).await,
+        Some(operators) => {
+            crash_point!("checkpoint.written");
+            outlet.written(operators).await
+        }
         None => Ok(()),
     }
 }

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::clock::Clock;
-use riverrun_engine::element::{BATCH_RECORDS, Element, Origin, Origins};
+use riverrun_engine::crash_point;
+use riverrun_engine::element::{Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedReader, Fetched};
 use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::planted;
 use riverrun_engine::time::Timestamp;
 use riverrun_engine::watermark::SourceWatermark;
 use tokio::sync::mpsc;
@@ -50,6 +52,10 @@ pub struct SourceTask {
     pub orders: mpsc::UnboundedReceiver<Order>,
     /// The source's counters.
     pub metrics: Arc<OperatorMetrics>,
+    /// The most records of a batch.
+    pub records_max: usize,
+    /// How long it rests after each batch: only in a drill.
+    pub pace: Duration,
     /// Records among which one failed the attempt before: up to there every record goes alone.
     pub suspects: Vec<Origin>,
 }
@@ -91,6 +97,7 @@ impl SourceTask {
             write_some(&mut self.chain, &mut self.outlet).await?;
             match fetched {
                 Fetched::Batch(batch) => {
+                    crash_point!("source.batch");
                     self.metrics.records_out.add(batch.len() as u64);
                     if said == SourceWatermark::Idle {
                         // Everyone must count this input again before its first record.
@@ -102,7 +109,7 @@ impl SourceTask {
                     self.say_watermark(&mut said).await?;
                     self.outlet.acknowledge_prepared().await?;
                     // Others of this worker get their turn after each batch.
-                    tokio::task::yield_now().await;
+                    self.rest().await;
                 }
                 Fetched::Moved => {
                     self.say_watermark(&mut said).await?;
@@ -130,6 +137,13 @@ impl SourceTask {
         self.outlet.finish().await
     }
 
+    async fn rest(&self) {
+        match self.pace {
+            Duration::ZERO => tokio::task::yield_now().await,
+            pace => tokio::time::sleep(pace).await,
+        }
+    }
+
     async fn assign_found(&mut self) -> Result<(), Stopped> {
         let SourceTask { guard, reader, .. } = self;
         let none = Origins::default();
@@ -141,7 +155,7 @@ impl SourceTask {
     }
 
     fn fetch(&mut self) -> Result<Fetched, Stopped> {
-        let records_max = if self.suspects.is_empty() { BATCH_RECORDS } else { 1 };
+        let records_max = if self.suspects.is_empty() { self.records_max } else { 1 };
         let SourceTask { guard, reader, .. } = self;
         let fetched = guard.call("reading", &Origins::default(), || reader.fetch(records_max))?;
         if let Fetched::Batch(batch) = &fetched
@@ -165,6 +179,11 @@ impl SourceTask {
         let SourceTask { guard, reader, .. } = self;
         let splits = guard.call("saving its offsets", &Origins::default(), || reader.snapshot())?;
         let part = Part { splits: Some((guard.uid.clone(), splits)), ..Part::default() };
+        crash_point!("source.offsets");
+        if planted!("stop.ends.input") && barrier.kind.is_last() {
+            self.chain.watermark(Timestamp::MAX);
+            self.outlet.deliver(&mut self.chain).await?;
+        }
         snapshot(barrier, &mut self.chain, &mut self.outlet, part).await?;
         if barrier.kind.is_last() {
             self.outlet.control(Element::End).await?;

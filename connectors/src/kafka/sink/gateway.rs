@@ -26,6 +26,7 @@ use futures::future::BoxFuture;
 use riverrun_engine::Result;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 use riverrun_engine::context::TaskContext;
+use riverrun_engine::crash_point;
 use riverrun_engine::metrics::TransactionMeter;
 use riverrun_kafka::connection::Connection;
 use riverrun_kafka::records::Records;
@@ -234,15 +235,19 @@ impl Gateway {
             let slot = state.open.take().context("no transaction is open")?;
             (slot, state.slots.clone())
         };
+        crash_point!("kafka.passed");
         let producer = &slots[slot.0];
         for (topic, records) in held {
             self.send_all(producer, &topic, &records)?;
         }
+        crash_point!("kafka.held.sent");
         let attempt = self.ctx.attempt.to_string();
         let name = CheckpointName { checkpoint, attempt };
         self.mark(producer, slot, Some(&name))?;
+        crash_point!("kafka.flushed");
         let next = Slot((slot.0 + 1) % slots.len());
         slots[next.0].begin()?;
+        crash_point!("kafka.opened");
         let mut state = self.enter();
         state.flushed = Some((checkpoint, slot));
         state.open = Some(next);
@@ -257,6 +262,7 @@ impl Gateway {
         let marker = Marker::new(name, &self.ctx.attempt);
         let topic: Arc<str> = marker::topic(&self.ctx.job).into();
         self.send_all(producer, &topic, &marker.record(slot)?)?;
+        crash_point!("kafka.marker.sent");
         // Not for longer than the transaction can live.
         self.until_done(self.timeout, || producer.flush(slots::CALL))?;
         Ok(())
@@ -302,7 +308,9 @@ impl Gateway {
         let first = Slot(0);
         slots[first.0].begin()?;
         self.mark(&slots[first.0], first, name)?;
+        crash_point!("kafka.marker.again");
         self.until_done(self.timeout, || slots[first.0].commit())?;
+        crash_point!("kafka.begun");
         self.memory.marked(Marker::new(name, &self.ctx.attempt));
         self.meter().committed.add(1);
         let next = Slot(1);
@@ -324,9 +332,11 @@ impl Gateway {
         };
         // What failed before is over: only trouble from here on leaves a request on its way.
         producer.was_troubled();
+        crash_point!("kafka.commit");
         let committed = self.until_done(Duration::MAX, || producer.commit());
         committed.inspect_err(|error| self.fail_with(error.clone()))?;
         self.meter().committed.add(1);
+        crash_point!("kafka.committed");
         let attempt = self.ctx.attempt.to_string();
         let name = CheckpointName { checkpoint, attempt };
         self.memory.marked(Marker::new(Some(&name), &self.ctx.attempt));

@@ -20,7 +20,7 @@ use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::outside::{About, Outside};
-use riverrun_engine::sink::{Participant, Sink};
+use riverrun_engine::sink::{Participant, Rehearsal, Sink};
 use riverrun_engine::time::Timestamp;
 use riverrun_kafka::send::Producer;
 
@@ -262,6 +262,12 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
             by_event_time: self.inner.timestamp.is_none(),
             about: about.clone(),
         }))
+    }
+
+    fn rehearsal(&self) -> Rehearsal {
+        let reason = "it writes to a Kafka topic, and drills have no scratch topics yet; rehearse \
+                      the job with a file sink in its place";
+        Rehearsal::Refused { reason: reason.to_owned() }
     }
 }
 

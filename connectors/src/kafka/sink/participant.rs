@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use futures::future::BoxFuture;
 use riverrun_engine::Result;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName, Prepared};
+use riverrun_engine::crash_point;
 use riverrun_engine::sink::{Participant, Role, Superseded};
 use riverrun_kafka::cluster::ClusterError;
 use riverrun_kafka::marker::{MarkerError, ensure, read, read_visible};
@@ -101,7 +102,9 @@ fn fence(gateway: &Gateway) -> Result<Fenced> {
         gateway.memory.forgive();
     }
     let slots = slots::all_fenced(gateway).context("fencing earlier attempts")?;
+    crash_point!("kafka.fenced");
     let newest = Marker::newest(&topic, &read(&gateway.connection, &topic, ANSWER)?)?;
+    crash_point!("kafka.marker.read");
     if let Some(newest) = &newest {
         tracing::info!(checkpoint = %newest.name().checkpoint, attempt = newest.attempt,
             "the newest marker");

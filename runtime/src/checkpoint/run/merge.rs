@@ -14,8 +14,10 @@
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{CheckpointId, Section};
+use riverrun_engine::crash_point;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
+use riverrun_engine::planted;
 
 use super::writer::{Name, RunWriter};
 use crate::checkpoint::compaction::Order;
@@ -160,7 +162,10 @@ impl Runs<'_> {
         let number = self.task.number + self.made.len() as u64;
         let file = names::run(self.task.upto, &self.task.attempt, number)?;
         pinned.add(file.clone());
-        self.made.push(self.store.write_run(file, self.task.upto, groups, written).await?);
+        let ahead = u64::from(planted!("merge.upto.ahead")) * 3;
+        let upto = CheckpointId(self.task.upto.0 + ahead);
+        self.made.push(self.store.write_run(file, upto, groups, written).await?);
+        crash_point!("merge.run.written");
         Ok(())
     }
 }
@@ -221,5 +226,6 @@ async fn squash(
     let file = names::squashed(task.upto, &task.attempt, task.number)?;
     pinned.add(file.clone());
     let entry = store.write_squashed(file, task.upto, bytes, entries).await?;
+    crash_point!("merge.squashed");
     Ok(Some((entry, by_group)))
 }

@@ -14,7 +14,7 @@ use riverrun_engine::graph::{Graph, Node, NodeId, NodeKind, Partitioning, Uid};
 use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::output::Port;
 use riverrun_engine::outside::{About, Finding, HeldBack, Outside};
-use riverrun_engine::sink::Participant;
+use riverrun_engine::sink::{Participant, Rehearsal};
 use riverrun_engine::state::Declare;
 
 struct Source;
@@ -54,6 +54,10 @@ impl ErasedSink for Sink {
     fn outside(&self, _: &About) -> Option<Box<dyn Outside>> {
         let found = || Box::new(Found(self.0.clone())) as Box<dyn Outside>;
         (!self.0.is_empty()).then(found)
+    }
+
+    fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::Nothing
     }
     fn open(&self, _: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async { anyhow::bail!("only to be looked at") })

@@ -1,0 +1,72 @@
+//! The side of the run: what a drill's child does beside what every run does.
+//!
+//! Called by the command `run`. Crash points are armed where `RIVERRUN_CRASH` says so
+//! ([`riverrun_engine::crash`]); with `RIVERRUN_DRILL_TALLY` a run that ends says how often it came
+//! by each. A run with a scratch folder ends with the drill that started it: it holds the other
+//! end of its standard input.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use riverrun_engine::crash::{self, Action, CrashOrder};
+
+use super::disk;
+use super::error::DrillError;
+use super::process;
+use crate::doors;
+
+/// What is to happen at which points.
+pub(super) const CRASH: &str = "RIVERRUN_CRASH";
+/// Which mistake a build with planted bugs makes.
+pub(super) const PLANTED: &str = "RIVERRUN_DRILL_PLANTED";
+/// Where to say how often each point was passed.
+pub(super) const TALLY: &str = "RIVERRUN_DRILL_TALLY";
+
+/// Arms the crash points of this process, if its environment says so.
+///
+/// # Errors
+/// Orders that are none.
+pub fn arm() -> Result<(), DrillError> {
+    let orders = std::env::var(CRASH).ok();
+    if orders.is_none() && tally_file().is_none() {
+        return Ok(());
+    }
+    let orders = CrashOrder::parse_all(&orders.unwrap_or_default())?;
+    crash::arm(orders, act);
+    Ok(())
+}
+
+fn act(action: Action) {
+    match action {
+        Action::Kill => process::kill_this(),
+        Action::Stop => process::stop_this(),
+        Action::Sleep { ms } => doors::pause(std::time::Duration::from_millis(ms)),
+        // Said to the point itself.
+        Action::Error => {}
+    }
+}
+
+fn tally_file() -> Option<PathBuf> {
+    std::env::var_os(TALLY).map(PathBuf::from)
+}
+
+/// The run is over: says how often it came by each point, if a drill wants to know.
+///
+/// # Errors
+/// When that cannot be written.
+pub fn tell() -> Result<(), DrillError> {
+    let Some(file) = tally_file() else { return Ok(()) };
+    let passings: BTreeMap<_, _> = crash::passings().into_iter().collect();
+    let text = serde_json::to_string(&passings).unwrap_or_else(|_| "{}".to_owned());
+    disk::write(&file, &text)
+}
+
+/// Ends this process when the drill that started it is gone.
+pub fn end_with_the_drill() {
+    drop(doors::spawn_thread("drill", || {
+        let mut nothing = Vec::new();
+        drop(std::io::stdin().read_to_end(&mut nothing));
+        process::kill_this();
+    }));
+}

@@ -1,0 +1,262 @@
+//! One life of the job: disturbed, restored, disturbed again, run to its end, compared.
+//!
+//! Called by [`super::rig`]. A run that ends otherwise than it should is a finding as much as an
+//! output that differs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use riverrun_engine::crash::Action;
+
+use super::child::{Ended, Program, Running, Start};
+use super::compare::Difference;
+use super::disk;
+use super::error::DrillError;
+use super::interrupt::Interrupt;
+use super::oracle::Oracle;
+use super::output::{self, Fields};
+use super::plan::{Blow, Death, Life};
+use crate::checkpoint::LockInfo;
+use crate::cli::Exit;
+use crate::control::{CommandKind, ControlAddress, call};
+use crate::doors;
+
+/// Where a life's checkpoints lie below its folder: the run's `--scratch` says the same.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// How long an order may take to be answered.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What every life needs.
+pub(super) struct Stage<'a> {
+    pub(super) program: &'a Program,
+    pub(super) oracle: &'a Oracle,
+    pub(super) fields: &'a Fields,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+/// What happened in a life.
+#[derive(Debug, Default)]
+pub(super) struct Lived {
+    /// What was done to it, run by run.
+    pub(super) told: Vec<String>,
+    /// Crash points that acted, and how.
+    pub(super) reached: Vec<(&'static str, Action)>,
+    /// Kills at points and at random.
+    pub(super) kills: u64,
+    /// Of these, at random.
+    pub(super) random_kills: u64,
+    /// Runs that stood still while another was started.
+    pub(super) zombies: u64,
+    /// From a kill to the next output that became visible.
+    pub(super) recoveries: Vec<Duration>,
+    /// Parallelisms before and after each kill.
+    pub(super) pairs: Vec<(u32, u32)>,
+    /// How the output differs.
+    pub(super) difference: Difference,
+    /// A run that did not do what it should.
+    pub(super) failed: Option<String>,
+}
+
+impl Lived {
+    /// Whether nothing is wrong.
+    pub(super) fn is_exact(&self) -> bool {
+        self.failed.is_none() && self.difference.is_exact()
+    }
+}
+
+/// Since the last kill: when it was, what was visible then, and how many subtasks ran.
+struct Killed {
+    at: Duration,
+    files: usize,
+    parallelism: u32,
+}
+
+struct Living<'a> {
+    stage: &'a Stage<'a>,
+    folder: &'a Path,
+    lived: Lived,
+    killed: Option<Killed>,
+    runs: usize,
+}
+
+/// Lives `life` below `folder`.
+pub(super) fn live(stage: &Stage<'_>, folder: &Path, life: &Life) -> Result<Lived, DrillError> {
+    let lived = Lived::default();
+    let mut living = Living { stage, folder, lived, killed: None, runs: 0 };
+    for death in &life.deaths {
+        living.disturbed(death)?;
+        if living.lived.failed.is_some() {
+            return Ok(living.lived);
+        }
+    }
+    living.go_to_the_end(life.last)?;
+    let mut lived = living.lived;
+    if lived.failed.is_none() {
+        let output = output::read(folder, stage.fields)?;
+        let Oracle { output: expected, ordered, .. } = stage.oracle;
+        lived.difference = Difference::between(expected, &output, ordered);
+    }
+    Ok(lived)
+}
+
+impl Living<'_> {
+    fn start(
+        &mut self,
+        parallelism: u32,
+        pace: Duration,
+        crash: String,
+    ) -> Result<Running, DrillError> {
+        let number = self.runs;
+        self.runs += 1;
+        if let Some(killed) = &self.killed {
+            self.lived.pairs.push((killed.parallelism, parallelism));
+        }
+        let start = Start { parallelism, pace, crash, ..Start::default() };
+        self.stage.program.start(self.folder, number, &start)
+    }
+
+    /// Notes how long it took until output became visible again.
+    fn watch(&mut self) -> Result<(), DrillError> {
+        let Some(killed) = &self.killed else { return Ok(()) };
+        if output::files(self.folder)? > killed.files {
+            let took = doors::monotonic().saturating_sub(killed.at);
+            self.lived.recoveries.push(took);
+            self.killed = None;
+        }
+        Ok(())
+    }
+
+    fn go_to_the_end(&mut self, parallelism: u32) -> Result<(), DrillError> {
+        let mut running = self.start(parallelism, Duration::ZERO, String::new())?;
+        let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
+        let ended = running.wait(limit, interrupt, |_| self.watch())?;
+        self.watch()?;
+        if ended == Ended::Well {
+            self.lived.told.push(format!("to its end x{parallelism}"));
+        } else {
+            self.failed("the run to the end", &ended);
+        }
+        Ok(())
+    }
+
+    fn disturbed(&mut self, death: &Death) -> Result<(), DrillError> {
+        let Death { blow, parallelism, order, later } = *death;
+        let at = match blow {
+            Blow::Point(order) => Some(order.to_string()),
+            Blow::Killed { .. } => None,
+        };
+        let later = later.map(|order| order.to_string());
+        let crash: Vec<String> = [at, later].into_iter().flatten().collect();
+        let pace = self.stage.oracle.pace;
+        let mut running = self.start(parallelism, pace, crash.join(","))?;
+        let (mut ordered, mut stood_still) = (false, false);
+        let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
+        let ended = running.wait(limit, interrupt, |running| {
+            self.watch()?;
+            let ms = doors::monotonic().saturating_sub(running.began).as_millis();
+            match blow {
+                Blow::Killed { after_ms } if ms >= u128::from(after_ms) => running.kill(),
+                Blow::Point(_) if !stood_still && running.is_stopped() => {
+                    stood_still = true;
+                    self.second(parallelism)?;
+                    running.go_on();
+                }
+                _ => {}
+            }
+            if let Some((kind, after_ms)) = order
+                && !ordered
+                && ms >= u128::from(after_ms)
+            {
+                ordered = self.order(kind, running);
+            }
+            Ok(())
+        })?;
+        self.over(death, &ended, stood_still)
+    }
+
+    fn over(&mut self, death: &Death, ended: &Ended, stood_still: bool) -> Result<(), DrillError> {
+        let at = match death.blow {
+            Blow::Point(order) => match death.later {
+                Some(later) => format!("{order}, {later}"),
+                None => order.to_string(),
+            },
+            Blow::Killed { after_ms } => format!("at {after_ms} ms"),
+        };
+        let told = |what: &str| format!("{what} {at} x{}", death.parallelism);
+        match (ended, death.blow) {
+            (Ended::Killed, blow) => {
+                self.lived.kills += 1;
+                match (blow, death.later) {
+                    (Blow::Killed { .. }, _) => self.lived.random_kills += 1,
+                    (Blow::Point(order), None) => {
+                        self.lived.reached.push((order.point.name, order.action));
+                    }
+                    (Blow::Point(order), Some(later)) => {
+                        self.failing(order.point.name)?;
+                        self.lived.reached.push((later.point.name, later.action));
+                    }
+                }
+                self.lived.told.push(told("killed"));
+                let (at, files) = (doors::monotonic(), output::files(self.folder)?);
+                self.killed = Some(Killed { at, files, parallelism: death.parallelism });
+            }
+            (Ended::Well, Blow::Point(order)) if stood_still => {
+                self.lived.zombies += 1;
+                self.lived.reached.push((order.point.name, order.action));
+                self.lived.told.push(told("stood still"));
+            }
+            (Ended::Well, Blow::Point(order)) if order.action == Action::Error => {
+                self.failing(order.point.name)?;
+                self.lived.told.push(told("failed"));
+            }
+            (Ended::Well, _) => self.lived.told.push(told("not reached:")),
+            (ended, _) => self.failed(&told("the run with"), ended),
+        }
+        Ok(())
+    }
+
+    /// Counts a failure, if the last run says that it had it.
+    fn failing(&mut self, point: &'static str) -> Result<(), DrillError> {
+        let said = disk::read(&self.folder.join(format!("run-{}.log", self.runs - 1)))?;
+        if said.contains(&format!("made '{point}' fail")) {
+            self.lived.reached.push((point, Action::Error));
+        }
+        Ok(())
+    }
+
+    /// While a run stands still it holds the checkpoints: a second one must be refused.
+    fn second(&mut self, parallelism: u32) -> Result<(), DrillError> {
+        let mut second = self.start(parallelism, Duration::ZERO, String::new())?;
+        let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
+        let ended = second.wait(limit, interrupt, |_| Ok(()))?;
+        let held = Some(i32::from(Exit::Held.code()));
+        if !matches!(&ended, Ended::Badly { code, .. } if *code == held) {
+            let ended = ended.told();
+            let text = format!("a second run was not refused while the first stood still: {ended}");
+            self.lived.failed = Some(text);
+        }
+        Ok(())
+    }
+
+    /// Gives the run an order once it takes orders; whether it did.
+    fn order(&self, kind: CommandKind, running: &Running) -> bool {
+        let path = self.folder.join(CHECKPOINTS);
+        let Ok(Some(holder)) = LockInfo::read(&path.to_string_lossy()) else { return false };
+        // What a run that was killed has left there is nobody's address any more.
+        let Some(port) = holder.control_port.filter(|_| holder.pid == running.pid()) else {
+            return false;
+        };
+        let address = ControlAddress { port, token: holder.control_token };
+        // It ends with the run at the latest; what becomes of the run says all there is to know.
+        drop(doors::spawn_thread("order", move || drop(call(&address, kind, ANSWER))));
+        true
+    }
+
+    fn failed(&mut self, what: &str, ended: &Ended) {
+        let said = match ended {
+            Ended::Badly { said, .. } => said.as_str(),
+            _ => "",
+        };
+        self.lived.failed = Some(format!("{what} ended badly, {}: {said}", ended.told()));
+    }
+}

@@ -1,0 +1,217 @@
+//! What happens in a life: facts and a seed in, deaths out, no I/O.
+//!
+//! Called by [`super::rig`]. A life has a death while it runs and one while it starts again, then
+//! runs to its end, each run at the next of the parallelisms. The points take turns, one of each
+//! kind in each life; in the first round at a passing drawn by chance, from then on at the first.
+
+use std::collections::BTreeMap;
+
+use riverrun_engine::crash::{Action, CrashOrder, Passing, Point, When, point};
+
+use super::chance::Chance;
+use crate::control::CommandKind;
+
+/// What a drill is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The points to die at.
+    pub points: Vec<&'static Point>,
+    /// Whether runs are also killed at moments drawn by chance.
+    pub random: bool,
+    /// Whether runs are also stopped while a second one is started, and then go on.
+    pub zombie: bool,
+    /// The parallelisms of the runs, in turn; at least one.
+    pub rescale: Vec<u32>,
+    /// What chance is drawn from.
+    pub seed: u64,
+}
+
+/// How a run is disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// At a crash point.
+    Point(CrashOrder),
+    /// Killed from outside.
+    Killed {
+        /// So long after it began.
+        after_ms: u64,
+    },
+}
+
+/// One run of a life that is to be disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Death {
+    pub(super) blow: Blow,
+    pub(super) parallelism: u32,
+    /// An order it is given, so long after it has begun.
+    pub(super) order: Option<(CommandKind, u64)>,
+    /// Where it dies later: what a failure leaves shows at a restore only.
+    pub(super) later: Option<CrashOrder>,
+}
+
+/// One life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) number: u32,
+    pub(super) deaths: Vec<Death>,
+    /// The parallelism of the run that goes to the end.
+    pub(super) last: u32,
+}
+
+/// Draws lives.
+pub(super) struct Plan {
+    wanted: Wanted,
+    /// What can happen while a job runs.
+    running: Vec<(&'static Point, Action)>,
+    /// What can happen while it starts again.
+    starting: Vec<(&'static Point, Action)>,
+    /// How often an undisturbed run comes by each point.
+    passings: BTreeMap<String, u64>,
+    /// How long it takes.
+    run_ms: u64,
+}
+
+/// A run comes by a point later in the second half only if nothing disturbs it before.
+const EARLY_PERCENT: u64 = 60;
+
+/// Where a run dies that has survived a failure.
+const LATER: &str = "commit.told";
+
+impl Plan {
+    pub(super) fn new(wanted: Wanted, passings: BTreeMap<String, u64>, run_ms: u64) -> Self {
+        let starts = |when| matches!(when, When::Start | When::Restored | When::Rescaled);
+        let points = wanted.points.iter().copied();
+        let (starting, mut running): (Vec<_>, Vec<_>) =
+            points.map(|point| (point, Action::Kill)).partition(|(point, _)| starts(point.when));
+        let failing = wanted.points.iter().filter(|point| point.fails);
+        running.extend(failing.map(|point| (*point, Action::Error)));
+        if wanted.zombie {
+            let plain = wanted.points.iter().filter(|point| point.when == When::Running);
+            running.extend(plain.map(|point| (*point, Action::Stop)));
+        }
+        Plan { wanted, running, starting, passings, run_ms }
+    }
+
+    /// How many lives it takes until everything had its turn.
+    pub(super) fn round(&self) -> u32 {
+        let most = self.running.len().max(self.starting.len());
+        let random = if self.wanted.random { 10.max(most) } else { most };
+        u32::try_from(random).unwrap_or(u32::MAX)
+    }
+
+    /// The life of this number, counted from 0.
+    pub(super) fn life(&self, number: u32) -> Life {
+        let mut chance = Chance::of(self.wanted.seed, number.into());
+        let later = number >= self.round();
+        let at = |run: usize| {
+            let all = &self.wanted.rescale;
+            all[(number as usize + run) % all.len()]
+        };
+        let by_point =
+            !self.wanted.random || (number.is_multiple_of(2) && !self.running.is_empty());
+        let first = match self.running.get(number as usize % self.running.len().max(1)) {
+            Some(point) if by_point => self.at_point(*point, later, &mut chance),
+            _ => self.at_random(&mut chance),
+        };
+        let second = match self.starting.get(number as usize % self.starting.len().max(1)) {
+            Some(point) => self.at_point(*point, true, &mut chance),
+            None => self.at_random(&mut chance),
+        };
+        let deaths = [first, second].into_iter().enumerate();
+        let deaths = deaths.map(|(i, death)| Death { parallelism: at(i), ..death }).collect();
+        Life { number, deaths, last: at(2) }
+    }
+
+    fn at_point(
+        &self,
+        (point, action): (&'static Point, Action),
+        at_once: bool,
+        chance: &mut Chance,
+    ) -> Death {
+        let seen = self.passings.get(point.name).copied().unwrap_or(0);
+        let drawn = 1 + chance.below(seen * EARLY_PERCENT / 100);
+        let nth = if at_once { 1 } else { drawn };
+        let passing = Passing::Nth(nth);
+        let after = chance.below(self.run_ms / 2);
+        let order = match point.when {
+            When::Savepoint => Some((CommandKind::Savepoint, after)),
+            When::Stop => Some((CommandKind::Stop { savepoint: after.is_multiple_of(2) }, after)),
+            _ => None,
+        };
+        let order_at = CrashOrder { point, passing, action };
+        let later = (action == Action::Error).then(|| self.later(nth, seen)).flatten();
+        Death { blow: Blow::Point(order_at), parallelism: 0, order, later }
+    }
+
+    fn at_random(&self, chance: &mut Chance) -> Death {
+        let after_ms = chance.below(self.run_ms * 8 / 10);
+        Death { blow: Blow::Killed { after_ms }, parallelism: 0, order: None, later: None }
+    }
+
+    /// A kill some checkpoints after the `nth` of `seen` passings.
+    fn later(&self, nth: u64, seen: u64) -> Option<CrashOrder> {
+        let told = self.passings.get(LATER).copied().unwrap_or(0);
+        let passing = Passing::Nth(3 + nth * told / seen.max(1));
+        Some(CrashOrder { point: point(LATER)?, passing, action: Action::Kill })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riverrun_engine::crash::POINTS;
+
+    fn plan(random: bool, zombie: bool) -> Plan {
+        let points = POINTS.iter().filter(|point| point.when != When::Kafka).collect();
+        let wanted = Wanted { points, random, zombie, rescale: vec![1, 2, 4], seed: 7 };
+        let passings = POINTS.iter().map(|point| (point.name.to_owned(), 50)).collect();
+        Plan::new(wanted, passings, 1000)
+    }
+
+    fn names(plan: &Plan, lives: std::ops::Range<u32>) -> Vec<&'static str> {
+        let deaths = lives.flat_map(|number| plan.life(number).deaths);
+        let named = deaths.filter_map(|death| match death.blow {
+            Blow::Point(order) => Some(order.point.name),
+            Blow::Killed { .. } => None,
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn a_round_comes_by_every_point_and_the_next_does_so_at_once() {
+        let plan = plan(false, false);
+        let hit = names(&plan, 0..plan.round());
+        for point in POINTS.iter().filter(|point| point.when != When::Kafka) {
+            assert!(hit.contains(&point.name), "{}", point.name);
+        }
+        for number in plan.round()..2 * plan.round() {
+            for death in plan.life(number).deaths {
+                let Blow::Point(order) = death.blow else { continue };
+                assert_eq!(order.passing, Passing::Nth(1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_life_is_the_same_whenever_it_is_drawn_and_changes_its_parallelism() {
+        let (a, b) = (plan(true, true), plan(true, true));
+        for number in [5, 0, 17, 5] {
+            assert_eq!(a.life(number), b.life(number));
+        }
+        let life = a.life(3);
+        assert_ne!(life.deaths[0].parallelism, life.deaths[1].parallelism);
+        assert_ne!(life.deaths[1].parallelism, life.last);
+    }
+
+    #[test]
+    fn chance_kills_and_zombies_have_their_share() {
+        let plan = plan(true, true);
+        let deaths: Vec<_> = (0..60).flat_map(|number| plan.life(number).deaths).collect();
+        let random = deaths.iter().filter(|death| matches!(death.blow, Blow::Killed { .. }));
+        assert!(random.count() > 10);
+        let stops = |death: &&Death| {
+            matches!(death.blow, Blow::Point(CrashOrder { action: Action::Stop, .. }))
+        };
+        assert!(deaths.iter().filter(stops).count() > 3);
+    }
+}
