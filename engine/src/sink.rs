@@ -75,9 +75,9 @@ pub trait Participant: Send + 'static {
     /// Whether it decides or follows.
     fn role(&self) -> Role;
 
-    /// Deciding only, before [`Participant::decided`]: what can be seen of the last decision without
-    /// fencing anybody, so that a run which could not go on ends no other. The inner `None`: there
-    /// was none; the outer: that cannot be told.
+    /// Deciding only, before [`Participant::decided`]: what can be seen of the last decision
+    /// without fencing anybody, so that a run which could not go on ends no other. The inner
+    /// `None`: there was none; the outer: that cannot be told.
     ///
     /// # Errors
     /// When nobody answers.

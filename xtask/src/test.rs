@@ -245,7 +245,7 @@ const KAFKA_STEPS: [Step; 2] = [
         needs: Some(CLIPPY),
     },
     Step {
-        what: "Kafka's door, the connector, and whole jobs on a real broker: killed, fenced, expired",
+        what: "Kafka's door, the connector, whole jobs on a real broker: killed, fenced",
         words: &[
             "test",
             "--package",

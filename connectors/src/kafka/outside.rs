@@ -42,7 +42,8 @@ impl Needed<'_> {
     }
 }
 
-/// A question that was not answered as it must be; what was refused names the command that grants it.
+/// A question that was not answered as it must be; what was refused names the command that grants
+/// it.
 pub(super) fn refused(error: &ClusterError, needed: &[Needed<'_>]) -> Finding {
     let grants = matches!(error, ClusterError::Refused { .. } | ClusterError::NoTopic { .. });
     let commands = needed.iter().filter(|_| grants).map(|needed| needed.command(needed.rights));

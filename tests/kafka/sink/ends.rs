@@ -1,5 +1,5 @@
-//! Cases 26, 27, 35, 39, 40: nothing to write, readers held back, two jobs of one name, files beside
-//! Kafka, a savepoint.
+//! Cases 26, 27, 35, 39, 40: nothing to write, readers held back, two jobs of one name, files
+//! beside Kafka, a savepoint.
 
 use std::fs;
 use std::path::Path;

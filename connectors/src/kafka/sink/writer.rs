@@ -121,7 +121,7 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
     }
 
     /// Says once that the broker is going to delete what was written.
-    fn warn_of_old(&mut self) {
+    fn warn_of_deletion(&mut self) {
         let Route::Transactions(gateway) = &self.route else { return };
         let Some(oldest) = self.oldest.take().filter(|_| !self.warned) else { return };
         let now = self.ctx.clock.now();
@@ -230,7 +230,7 @@ impl<T: Data, E: Encode<T>> SinkWriter<T> for KafkaWriter<T, E> {
         for (item, timestamp) in batch.items.iter().zip(&batch.timestamps) {
             self.encode(item, *timestamp)?;
         }
-        self.warn_of_old();
+        self.warn_of_deletion();
         self.drain().await
     }
 
