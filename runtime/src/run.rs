@@ -195,8 +195,7 @@ async fn attempts(
     let Some(lock) = lock(path, info, &mut control.commands).await? else {
         return Ok(Outcome::NotBegun);
     };
-    crash_point!("start.locked");
-    let store = CheckpointStore::open(path)?.fenced(lock.fence());
+    let store = locked(path, &lock)?;
     let graph = Arc::new(graph);
     let mut options = options.clone();
     let mut failures = Failures::none(&config.restart);
@@ -214,8 +213,7 @@ async fn attempts(
             suspects: failures.suspects(),
         };
         let started = attempt.run(&options, &mut control.commands).await?;
-        lock.check()?;
-        crash_point!("run.over");
+        over(&lock)?;
         let end = match started {
             Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
             Started::Stopped if number == 1 => return Ok(Outcome::NotBegun),
@@ -250,6 +248,18 @@ async fn attempts(
         wait(pause, &mut control.commands, &text).await?;
         number += 1;
     }
+}
+
+/// The store at `path`, which `lock` holds.
+fn locked(path: &str, lock: &StoreLock) -> Result<CheckpointStore, StoreError> {
+    crash_point!("start.locked");
+    Ok(CheckpointStore::open(path)?.fenced(lock.fence()))
+}
+
+/// An attempt has ended: what it says counts only if its checkpoints were locked throughout.
+fn over(lock: &StoreLock) -> Result<(), LockError> {
+    crash_point!("run.over");
+    lock.check()
 }
 
 /// Runs this process has begun: several may begin in one millisecond.

@@ -15,8 +15,12 @@ use rig::{Drill, drill_job, example};
 fn every_point_of_files_is_reached_and_changes_nothing() {
     let mut reached = drill_job(&[]).exact().reached();
     // Many small deltas in a row: a run must last.
-    let squashes = drill_job(&["--points", "merge.squashed", "--stretch", "12s", "--rescale", "1"]);
+    let calm = ["--set", "calm=true", "--stretch", "10s", "--rescale", "1"];
+    let squashes = drill_job(&[&calm[..], &["--points", "merge.squashed"]].concat());
     reached.extend(squashes.exact().reached());
+    // Files go a few checkpoints after a merge only.
+    let cleans = drill_job(&["--points", "clean.file.removed", "--stretch", "5s"]);
+    reached.extend(cleans.exact().reached());
     let listed: BTreeSet<String> = rig::listed("drill_job");
     assert!(listed.len() > 40, "{listed:?}");
     let files = listed.iter().filter(|point| !point.starts_with("kafka."));

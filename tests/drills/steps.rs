@@ -34,7 +34,7 @@ impl ProcessFunction for Number {
     fn process(&mut self, event: Event, ctx: &mut Context<u64, Numbered>) -> Result<()> {
         let (number, sum, _) = self.seen.get(ctx)?.cloned().unwrap_or_default();
         let (number, sum) = (number + 1, sum + event.value);
-        self.seen.set(ctx, (number, sum, format!("{sum:0>800}")))?;
+        self.seen.set(ctx, (number, sum, format!("{sum:0>200}")))?;
         if number % 8 == 0 {
             self.values.clear(ctx)?;
         }

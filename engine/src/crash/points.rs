@@ -113,7 +113,7 @@ pub static POINTS: [Point; 64] = [
     at("end.stored", When::Running, "every source has ended and the last checkpoint is complete"),
     at("end.committed", When::Running,
         "every source has ended and all is committed, tasks still end"),
-    at("run.over", When::Running, "an attempt is over and its tasks are gone, the checkpoints are still locked"),
+    at("run.over", When::Running, "an attempt is over, the checkpoints are still locked"),
     at("kafka.fenced", When::Kafka, "earlier attempts' producers are fenced, no marker is read"),
     at("kafka.marker.read", When::Kafka, "the newest marker is read, nothing is restored"),
     at("kafka.marker.again", When::Kafka,

@@ -297,9 +297,7 @@ impl Attempt<'_> {
             Built::Stopped => Started::Stopped,
             Built::Failed(end) => Started::Ran(end),
             Built::Ready => {
-                files.iter().for_each(OpenFiles::close);
-                crash_point!("start.built");
-                self.status.set_phase(Phase::Running);
+                self.may_run(files.as_ref());
                 signal.send_replace(Signal::Run);
                 Started::Ran(coordinator.run(&mut reported, commands).await)
             }
@@ -312,6 +310,13 @@ impl Attempt<'_> {
             drop(thread.join());
         }
         started
+    }
+
+    /// Every subtask is built and restored: the first record may come.
+    fn may_run(&self, files: Option<&OpenFiles>) {
+        files.into_iter().for_each(OpenFiles::close);
+        crash_point!("start.built");
+        self.status.set_phase(Phase::Running);
     }
 
     fn writer(&self, plan: &Plan, base: Option<Chain>) -> Writer {

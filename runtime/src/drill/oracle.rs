@@ -59,7 +59,8 @@ fn tallied(file: &Path) -> Result<BTreeMap<String, u64>, DrillError> {
     Ok(serde_json::from_str(&disk::read(file)?).unwrap_or_default())
 }
 
-/// Runs the job twice, below `scratch`: at 1 and, stretched, at `most`. `unseen` names the sinks whose output nobody sees.
+/// Runs the job twice, below `scratch`: at 1 and, stretched, at `most`. `unseen` names the sinks
+/// whose output nobody sees.
 pub(super) fn consult(
     program: &Program,
     scratch: &Path,

@@ -159,7 +159,8 @@ impl Report {
         _ = writeln!(text, "  failed   {:>8}   lives in which a run failed or hung", self.failed);
         _ = writeln!(
             text,
-            "  recovery p50 {p50_ms} ms, p99 {p99_ms} ms from kill to next visible output, of {kills}"
+            "  recovery p50 {p50_ms} ms, p99 {p99_ms} ms, from kill to next visible output, of \
+             {kills} kills"
         );
         if !self.unreached.is_empty() {
             _ = writeln!(text, "  not reached by this job: {}", self.unreached.join(", "));

@@ -61,7 +61,7 @@ static BUGS: [Planted; 34] = [
     bug("merge.upto.ahead", "a run claims changes it does not hold",
         DRILL, "--points clean.done,merge.named --stretch 3s"),
     bug("squash.removal.lost", "a squash forgets removals",
-        DRILL, "--random --stretch 12s --rescale 1"),
+        DRILL, "--set calm=true --random --stretch 12s --rescale 1"),
     bug("choose.older", "an older checkpoint is restored than the newest",
         DRILL, "--points commit.told"),
     bug("choose.nothing", "a run begins anew beside its checkpoints",
