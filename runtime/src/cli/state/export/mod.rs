@@ -137,7 +137,7 @@ impl Export<'_> {
 /// A file's writer.
 enum Table {
     Parquet(Box<ArrowWriter<File>>),
-    Arrow(FileWriter<BufWriter<File>>),
+    Arrow(Box<FileWriter<BufWriter<File>>>),
 }
 
 type Written<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -153,7 +153,9 @@ impl Table {
                     .build();
                 Table::Parquet(Box::new(ArrowWriter::try_new(file, schema, Some(properties))?))
             }
-            FileFormat::Arrow => Table::Arrow(FileWriter::try_new_buffered(file, &schema)?),
+            FileFormat::Arrow => {
+                Table::Arrow(Box::new(FileWriter::try_new_buffered(file, &schema)?))
+            }
         })
     }
 
