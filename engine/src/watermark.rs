@@ -4,6 +4,11 @@
 //! Decisions without I/O: the source task tells [`SplitClocks`] what happened and what time it is.
 //! Invariants: the watermark never goes back; an idle split is counted again before its first
 //! record; a record too far in the future moves nothing.
+//!
+//! A split that is caught up is not idle at once: for a while its clock goes on at the pace of the
+//! wall clock, from where its records left it. So a producer that pauses for a moment, or writes to
+//! its partitions by turns, makes nothing late, also where event time is not the time of day (old
+//! events written again, events that took hours to arrive).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,14 +38,17 @@ pub struct Watermarks {
     new: NewGenerator,
     /// The highest timestamp that moves the watermark is now + this.
     pub(crate) max_future_skew: Duration,
-    /// How far behind the wall clock a caught-up source's watermark stays.
-    pub(crate) bound: Duration,
+    /// How long a caught-up split is still waited for.
+    pub(crate) idle_after: Duration,
     pub(crate) follow_wall_clock: bool,
 }
 
+/// How long a caught-up split is waited for, unless said otherwise.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+
 impl std::fmt::Debug for Watermarks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watermarks").field("bound", &self.bound).finish_non_exhaustive()
+        f.debug_struct("Watermarks").field("idle_after", &self.idle_after).finish_non_exhaustive()
     }
 }
 
@@ -73,7 +81,7 @@ impl Watermarks {
             let generator = BoundedOutOfOrderness { highest: Timestamp::MIN, bound };
             Box::new(generator) as Box<dyn WatermarkGenerator>
         };
-        Watermarks { bound, ..Watermarks::custom(new) }
+        Watermarks::custom(new)
     }
 
     /// The timestamps of a split never fall.
@@ -87,7 +95,7 @@ impl Watermarks {
         Watermarks {
             new: Arc::new(new),
             max_future_skew: minutes(5),
-            bound: Duration::ZERO,
+            idle_after: IDLE_AFTER,
             follow_wall_clock: true,
         }
     }
@@ -101,8 +109,16 @@ impl Watermarks {
         self
     }
 
-    /// A caught-up unbounded source waits for its next record instead of following the wall clock:
-    /// the last windows stay open until then.
+    /// A split at whose end nothing has come for `pause` is idle: the others go on without it, and
+    /// records it brings later may be late. 5 seconds unless said otherwise.
+    #[must_use]
+    pub fn idle_after(mut self, pause: Duration) -> Self {
+        self.idle_after = pause;
+        self
+    }
+
+    /// A caught-up unbounded source waits for its next record instead of letting event time go on
+    /// with the wall clock: the last windows stay open until then.
     #[must_use]
     pub fn without_wall_clock(mut self) -> Self {
         self.follow_wall_clock = false;
@@ -125,8 +141,8 @@ impl Watermarks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Active,
-    /// The source confirmed that nothing lies past the position.
-    CaughtUp,
+    /// The source confirmed, at that time, that nothing lies past the position.
+    CaughtUp(Timestamp),
     Ended,
 }
 
@@ -135,13 +151,30 @@ struct SplitClock {
     activity: Activity,
 }
 
+impl SplitClock {
+    /// How long nothing has come.
+    fn quiet(&self, now: Timestamp) -> Option<Duration> {
+        match self.activity {
+            Activity::CaughtUp(since) => Some(now - since),
+            Activity::Active | Activity::Ended => None,
+        }
+    }
+
+    /// What the records said, if there were any, and as much more as `passed`.
+    fn after(&self, passed: Duration) -> Option<Timestamp> {
+        let said = self.generator.watermark();
+        (said > Timestamp::MIN).then(|| said + passed)
+    }
+}
+
 /// What the clocks of a subtask's splits say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceWatermark {
     /// No record with an earlier timestamp is expected.
     At(Timestamp),
-    /// Nothing to say: do not wait for this subtask.
-    Idle,
+    /// Do not wait for this subtask. Event time has reached this, if nobody who speaks knows
+    /// better.
+    Idle(Option<Timestamp>),
 }
 
 /// The clocks of the splits of one source subtask.
@@ -185,11 +218,11 @@ impl SplitClocks {
     }
 
     /// Nothing lies past the position of `split`.
-    pub fn on_caught_up(&mut self, split: usize) {
+    pub fn on_caught_up(&mut self, split: usize, now: Timestamp) {
         if let Some(clock) = self.splits.get_mut(split)
             && clock.activity == Activity::Active
         {
-            clock.activity = Activity::CaughtUp;
+            clock.activity = Activity::CaughtUp(now);
         }
     }
 
@@ -208,18 +241,29 @@ impl SplitClocks {
 
     /// The watermark of the subtask at `now`; never falls.
     pub fn watermark(&mut self, now: Timestamp) -> SourceWatermark {
-        let active = self.splits.iter().filter(|clock| clock.activity == Activity::Active);
-        let lowest = active.map(|clock| clock.generator.watermark()).min();
-        let waiting = self.splits.iter().any(|clock| clock.activity == Activity::CaughtUp);
-        let at = match lowest {
-            Some(lowest) => lowest,
-            None if waiting && self.watermarks.follow_wall_clock && !self.bounded => {
-                now - self.watermarks.bound
+        let follows = self.watermarks.follow_wall_clock && !self.bounded;
+        let (mut lowest, mut idle) = (None::<Timestamp>, None::<Timestamp>);
+        for clock in self.splits.iter().filter(|clock| clock.activity != Activity::Ended) {
+            let quiet = clock.quiet(now);
+            let passed = quiet.filter(|_| follows).unwrap_or_default();
+            match (quiet, clock.after(passed)) {
+                // A split that is empty so far: whatever comes, it is not expected yet.
+                (Some(_), None) => {}
+                (Some(quiet), Some(at)) if quiet >= self.watermarks.idle_after => {
+                    idle = idle.max(Some(at));
+                }
+                (_, at) => {
+                    let at = at.unwrap_or(Timestamp::MIN);
+                    lowest = Some(lowest.map_or(at, |lowest| lowest.min(at)));
+                }
             }
-            None => return SourceWatermark::Idle,
-        };
-        self.emitted = self.emitted.max(at);
-        SourceWatermark::At(self.emitted)
+        }
+        let idle = idle.filter(|_| follows);
+        self.emitted = lowest.or(idle).map_or(self.emitted, |at| self.emitted.max(at));
+        match lowest {
+            Some(_) => SourceWatermark::At(self.emitted),
+            None => SourceWatermark::Idle(idle.map(|_| self.emitted)),
+        }
     }
 }
 
@@ -242,10 +286,37 @@ mod tests {
         assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(Timestamp::MIN));
         clocks.on_records(1, &[at(50)], at(1000));
         assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(45)));
-        clocks.on_caught_up(1);
+        clocks.on_caught_up(1, at(1000));
+        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(45)), "a short pause");
+        assert_eq!(clocks.watermark(at(1004)), SourceWatermark::At(at(49)), "time passes");
+        assert_eq!(clocks.watermark(at(1005)), SourceWatermark::At(at(95)));
+        clocks.on_records(1, &[at(60)], at(1006));
+        assert_eq!(clocks.watermark(at(1006)), SourceWatermark::At(at(95)), "never back");
+    }
+
+    #[test]
+    fn an_empty_split_is_not_waited_for() {
+        let mut clocks = clocks(2, false);
+        clocks.on_records(0, &[at(100)], at(1000));
+        clocks.on_caught_up(1, at(1000));
         assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(95)));
-        clocks.on_records(1, &[at(60)], at(1000));
-        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(95)), "never back");
+        let mut empty = self::clocks(1, false);
+        empty.on_caught_up(0, at(1000));
+        assert_eq!(empty.watermark(at(9000)), SourceWatermark::Idle(None), "there is no time yet");
+    }
+
+    #[test]
+    fn splits_that_take_turns_make_nothing_late() {
+        // Old events written again, a hundred times as fast as they happened.
+        let mut clocks = clocks(2, false);
+        for round in 0..100_u64 {
+            let (now, event) = (at(1_000_000 + round as i64), at(100 * round as i64));
+            let split = (round % 2) as usize;
+            clocks.on_records(split, &[event], now);
+            clocks.on_caught_up(split, now);
+            let SourceWatermark::At(watermark) = clocks.watermark(now) else { panic!("idle") };
+            assert!(watermark <= event - secs(5), "{watermark} is past {event}");
+        }
     }
 
     #[test]
@@ -257,15 +328,20 @@ mod tests {
     }
 
     #[test]
-    fn a_caught_up_source_follows_the_wall_clock_only_when_unbounded() {
-        let mut live = clocks(1, false);
+    fn a_caught_up_source_goes_on_with_the_wall_clock_only_when_unbounded() {
+        let mut live = clocks(2, false);
         live.on_records(0, &[at(100)], at(1000));
-        live.on_caught_up(0);
-        assert_eq!(live.watermark(at(1000)), SourceWatermark::At(at(995)));
+        live.on_records(1, &[at(50)], at(1000));
+        live.on_caught_up(0, at(1000));
+        live.on_caught_up(1, at(1000));
+        assert_eq!(live.watermark(at(1003)), SourceWatermark::At(at(48)));
+        assert_eq!(live.watermark(at(1005)), SourceWatermark::Idle(Some(at(100))));
+        assert_eq!(live.watermark(at(1065)), SourceWatermark::Idle(Some(at(160))));
         let mut file = clocks(1, true);
         file.on_records(0, &[at(100)], at(1000));
-        file.on_caught_up(0);
-        assert_eq!(file.watermark(at(1000)), SourceWatermark::Idle);
+        file.on_caught_up(0, at(1000));
+        assert_eq!(file.watermark(at(1003)), SourceWatermark::At(at(95)));
+        assert_eq!(file.watermark(at(1005)), SourceWatermark::Idle(None));
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn every_point_of_files_is_reached_and_changes_nothing() {
 #[test]
 fn random_kills_and_zombies_change_nothing() {
     let points = "checkpoint.cut,commit.decided,file.rename,storage.write";
-    let drill = drill_job(&["--random", "--zombie", "--points", points, "--kills", "12"]);
+    let drill = drill_job(&["--random", "--zombie", "--points", points, "--kills", "16"]);
     let report = drill.exact();
     assert!(report.number("random_kills") > 0 && report.number("zombies") > 0, "{}", drill.said);
     assert!(report.value["recovery"]["kills"].as_u64() > Some(0), "{}", drill.said);

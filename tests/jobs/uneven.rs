@@ -114,7 +114,7 @@ type Row = (u64, i64, i64, Vec<i64>);
 
 fn pipeline(job: &Job, source: &Wakeful, output: &MemoryOutput<Row>) {
     let clock = |item: &Item| Timestamp::from_millis(item.1);
-    let watermarks = Watermarks::monotonic().without_wall_clock();
+    let watermarks = Watermarks::monotonic().without_wall_clock().idle_after(Duration::ZERO);
     let items = job.source("items", source.clone().event_time(clock, watermarks));
     let keyed = items.key_by(|(key, ..)| *key);
     let windows = keyed.window(Sliding::of(millis(20)).every(millis(10)));

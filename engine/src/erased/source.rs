@@ -227,7 +227,7 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
         Ok(match self.reader.next(&mut batch, records_max)? {
             Progress::Records { split, first, last } => self.records(batch, split, first, last),
             Progress::CaughtUp(split) => {
-                self.clocks.on_caught_up(split.0);
+                self.clocks.on_caught_up(split.0, self.ctx.clock.now());
                 Fetched::Moved
             }
             Progress::Ended(split) => {
@@ -246,7 +246,7 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
     fn watermark(&mut self) -> Option<SourceWatermark> {
         if self.clock.is_none() {
             // Without a split there is nothing to wait for, whoever makes the watermarks.
-            return self.splits.is_empty().then_some(SourceWatermark::Idle);
+            return self.splits.is_empty().then_some(SourceWatermark::Idle(None));
         }
         Some(self.clocks.watermark(self.ctx.clock.now()))
     }

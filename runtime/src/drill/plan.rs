@@ -77,25 +77,38 @@ const EARLY_PERCENT: u64 = 60;
 /// Where a run dies that has survived a failure.
 const LATER: &str = "commit.told";
 
+/// One of each kind after the other, so that a short drill sees all kinds.
+fn in_turn<T>(kinds: [Vec<T>; 3]) -> Vec<T> {
+    let mut kinds = kinds.map(Vec::into_iter);
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(kinds.iter_mut().filter_map(Iterator::next));
+        if all.len() == before {
+            return all;
+        }
+    }
+}
+
 impl Plan {
     pub(super) fn new(wanted: Wanted, passings: BTreeMap<String, u64>, run_ms: u64) -> Self {
         let starts = |when| matches!(when, When::Start | When::Restored | When::Rescaled);
         let points = wanted.points.iter().copied();
-        let (starting, mut running): (Vec<_>, Vec<_>) =
+        let (starting, kills): (Vec<_>, Vec<_>) =
             points.map(|point| (point, Action::Kill)).partition(|(point, _)| starts(point.when));
         let failing = wanted.points.iter().filter(|point| point.fails);
-        running.extend(failing.map(|point| (*point, Action::Error)));
-        if wanted.zombie {
-            let plain = wanted.points.iter().filter(|point| point.when == When::Running);
-            running.extend(plain.map(|point| (*point, Action::Stop)));
-        }
+        let errors = failing.map(|point| (*point, Action::Error)).collect();
+        let plain = wanted.points.iter().filter(|point| point.when == When::Running);
+        let stops = plain.filter(|_| wanted.zombie).map(|point| (*point, Action::Stop)).collect();
+        let running = in_turn([kills, stops, errors]);
         Plan { wanted, running, starting, passings, run_ms }
     }
 
     /// How many lives it takes until everything had its turn.
     pub(super) fn round(&self) -> u32 {
         let most = self.running.len().max(self.starting.len());
-        let random = if self.wanted.random { 10.max(most) } else { most };
+        // Every second life is one of chance.
+        let random = if self.wanted.random { 10.max(2 * most) } else { most };
         u32::try_from(random).unwrap_or(u32::MAX)
     }
 
@@ -107,9 +120,9 @@ impl Plan {
             let all = &self.wanted.rescale;
             all[(number as usize + run) % all.len()]
         };
-        let by_point =
-            !self.wanted.random || (number.is_multiple_of(2) && !self.running.is_empty());
-        let first = match self.running.get(number as usize % self.running.len().max(1)) {
+        let by_point = !self.wanted.random || number.is_multiple_of(2);
+        let turn = if self.wanted.random { number / 2 } else { number };
+        let first = match self.running.get(turn as usize % self.running.len().max(1)) {
             Some(point) if by_point => self.at_point(*point, later, &mut chance),
             _ => self.at_random(&mut chance),
         };
@@ -201,6 +214,15 @@ mod tests {
         let life = a.life(3);
         assert_ne!(life.deaths[0].parallelism, life.deaths[1].parallelism);
         assert_ne!(life.deaths[1].parallelism, life.last);
+    }
+
+    #[test]
+    fn a_round_with_chance_comes_by_every_point_too() {
+        let plan = plan(true, true);
+        let hit = names(&plan, 0..plan.round());
+        for point in POINTS.iter().filter(|point| point.when != When::Kafka) {
+            assert!(hit.contains(&point.name), "{}", point.name);
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl SourceTask {
                 Fetched::Batch(batch) => {
                     crash_point!("source.batch");
                     self.metrics.records_out.add(batch.len() as u64);
-                    if said == SourceWatermark::Idle {
+                    if matches!(said, SourceWatermark::Idle(_)) {
                         // Everyone must count this input again before its first record.
                         let resumed = Element::Watermark(self.chain.passed());
                         self.outlet.control(resumed).await?;
@@ -218,13 +218,14 @@ impl SourceTask {
             return Ok(());
         }
         *said = now;
+        if let SourceWatermark::At(watermark) | SourceWatermark::Idle(Some(watermark)) = now {
+            self.metrics.set_watermark(watermark);
+            self.chain.watermark(watermark);
+            self.outlet.deliver(&mut self.chain).await?;
+        }
         match now {
-            SourceWatermark::At(watermark) => {
-                self.metrics.set_watermark(watermark);
-                self.chain.watermark(watermark);
-                self.outlet.deliver(&mut self.chain).await
-            }
-            SourceWatermark::Idle => self.outlet.control(Element::Idle).await,
+            SourceWatermark::Idle(_) => self.outlet.control(Element::Idle).await,
+            SourceWatermark::At(_) => Ok(()),
         }
     }
 }

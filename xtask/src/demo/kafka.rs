@@ -73,10 +73,11 @@ pub(super) fn run(options: &Options, progress: &Progress) -> Result<bool> {
 fn keep(broker: &Broker, output: &Path) -> Result<()> {
     for topic in OUTPUT {
         let records = broker.consume_committed(topic, Until::End, READ)?;
-        let lines: Vec<&str> = records.iter().filter_map(|record| record.value_text()).collect();
+        let lines = records.iter().filter_map(|record| record.value_text());
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
         let folder = output.join(topic);
         std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(folder.join("committed.jsonl"), lines.join("\n") + "\n"))
+            .and_then(|()| std::fs::write(folder.join("committed.jsonl"), lines))
             .with_context(|| format!("cannot write below {}", folder.display()))?;
     }
     Ok(())
