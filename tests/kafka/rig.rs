@@ -19,11 +19,14 @@ pub(crate) static BROKER: LazyLock<Broker> = LazyLock::new(|| broker(&[]));
 /// How long anything here may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// A broker of a test's own.
+/// A broker of a test's own, of the version that `KAFKA_VERSION` names, if it names one.
 pub(crate) fn broker(properties: &[(&str, &str)]) -> Broker {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let properties = properties.iter().map(text).collect();
-    let options = BrokerOptions { properties, ..BrokerOptions::default() };
+    let mut options = BrokerOptions { properties, ..BrokerOptions::default() };
+    if let Ok(version) = std::env::var("KAFKA_VERSION") {
+        options.version = version;
+    }
     Broker::start(&options).expect("Java and Maven, or the jars they fetched before")
 }
 

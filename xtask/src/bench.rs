@@ -12,9 +12,10 @@ use crate::say::{Progress, spoken};
 /// What `cargo xtask bench` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// `kernels` for the small ones first, `rocksdb` for RocksDB used directly, or `state` for what
-    /// state should reach beside what it does (`--json`, `--full`); the rest goes to the bench:
-    /// `--json`, `--events N`, `--keys N`, `--work NAME`, or criterion's own.
+    /// `kernels` for the small ones first, `rocksdb` for RocksDB used directly, `state` for what
+    /// state should reach beside what it does (`--json`, `--full`), or `kafka` for jobs between
+    /// topics of a broker of their own (`--help`); the rest goes to the bench: `--json`,
+    /// `--events N`, `--keys N`, `--work NAME`, or criterion's own.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -40,6 +41,12 @@ const ROCKSDB: Bench = Bench {
     building: "building bench `state` for speed, with RocksDB: the first time takes half an hour",
 };
 
+/// A program, since it runs itself in several roles.
+const KAFKA: Bench = Bench {
+    words: &["run", "--release", "--package", "riverrun-kafka-bench"],
+    building: "building engine and bare loop for speed: librdkafka takes minutes once",
+};
+
 /// Builds and runs; whether the bench succeeded, its check against the oracle included.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let progress = Progress::start();
@@ -51,10 +58,14 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let (bench, rest) = match options.arguments.split_first() {
         Some((first, rest)) if first == "kernels" => (KERNELS, rest),
         Some((first, rest)) if first == "rocksdb" => (ROCKSDB, rest),
+        Some((first, rest)) if first == "kafka" => (KAFKA, rest),
         _ => (JOBS, options.arguments.as_slice()),
     };
     progress.say(bench.building);
-    let built = cargo::command(bench.words).arg("--no-run").status();
+    let built = match bench.words {
+        ["run", words @ ..] => cargo::command(&["build"]).args(words).status(),
+        words => cargo::command(words).arg("--no-run").status(),
+    };
     if !built.context("could not start cargo")?.success() {
         return Ok(false);
     }

@@ -122,6 +122,16 @@ impl Records {
         self.entries.iter().map(|entry| Record { records: self, entry })
     }
 
+    /// Orders the records from the `first` on by the partition they go to; those of one partition
+    /// keep their order. So they are sent in few calls. Where one of them goes by its key, all stay
+    /// where they are: it may go to the partition of another.
+    pub fn group(&mut self, first: usize) {
+        let Some(rest) = self.entries.get_mut(first..) else { return };
+        if rest.iter().all(|entry| entry.place.partition.is_some()) {
+            rest.sort_by_key(|entry| entry.place.partition);
+        }
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -172,5 +182,23 @@ mod tests {
         assert_eq!(second.headers().len(), 0);
         records.clear();
         assert!(records.is_empty() && records.size_bytes() == 0);
+    }
+
+    #[test]
+    fn grouped_records_keep_their_order_within_a_partition() {
+        let to = |partition| Place { offset: 0, timestamp: None, partition };
+        let mut records = Records::new();
+        for (i, partition) in [2, 1, 2, 0, 1, 2].into_iter().enumerate() {
+            records.push(to(Some(partition)), None, Some(&[i as u8]), []);
+        }
+        let order = |records: &Records| -> Vec<u8> {
+            records.iter().map(|record| record.value().expect("has one")[0]).collect()
+        };
+        records.group(1);
+        assert_eq!(order(&records), [0, 3, 1, 4, 2, 5], "the first was sent");
+        records.push(to(None), Some(b"key"), Some(&[6]), []);
+        records.push(to(Some(0)), None, Some(&[7]), []);
+        records.group(0);
+        assert_eq!(order(&records), [0, 3, 1, 4, 2, 5, 6, 7], "one goes by its key");
     }
 }

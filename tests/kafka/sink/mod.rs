@@ -3,7 +3,9 @@
 mod brokers;
 mod ends;
 mod kills;
+mod lost;
 mod markers;
+mod numbers;
 mod online;
 mod shapes;
 mod zombies;

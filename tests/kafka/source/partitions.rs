@@ -90,3 +90,26 @@ fn a_broker_that_is_away_for_a_while_ends_nothing() {
     await_that("twenty numbers", || read(&output).len() == 20);
     live.stop();
 }
+
+#[test]
+fn case_42_a_thousand_partitions_are_read_to_their_end_and_restored() {
+    let cluster = Cluster::take();
+    cluster.create("wide", 1000);
+    let sender = cluster.producer();
+    for partition in 0..1000 {
+        let first = 3 * partition as u64;
+        sender.numbers("wide", partition, first..first + 3);
+    }
+    sender.flush();
+    let output = MemoryOutput::new();
+    let source = numbers(&cluster.kafka(), "wide");
+    let (to, from) = (output.clone(), source.clone());
+    let live = Live::start(world(), move |job| copy(job, from.clone(), &to));
+    await_that("all partitions", || read(&output).len() == 3000);
+    let world = live.stop().at(3);
+    sender.numbers("wide", 999, 3000..3010);
+    sender.flush();
+    let bounded = source.until(End::Latest);
+    world.run(|job| copy(job, bounded.clone(), &output)).expect("runs");
+    assert_eq!(read(&output), (0..3010).collect::<Vec<_>>());
+}

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::producer::Producer as _;
 
 pub use self::error::SendError;
@@ -200,6 +200,9 @@ fn config(settings: &ProducerSettings) -> Result<ClientConfig, ConnectionError> 
     default("queue.buffering.max.messages", "0".to_owned());
     let socket = SOCKET_TIMEOUT.min(settings.transaction_timeout / 2);
     default("socket.timeout.ms", ms(socket));
+    // For `was_troubled`. Such lines come when connections do, not with records.
+    let debug = config.get("debug").map_or_else(String::new, |asked| format!("{asked},"));
+    config.set("debug", format!("{debug}broker")).set_log_level(RDKafkaLogLevel::Debug);
     config.set("enable.idempotence", "true");
     config.set("delivery.report.only.error", "true");
     if let Some(id) = &settings.transactional_id {

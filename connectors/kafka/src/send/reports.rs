@@ -4,11 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::error::{self, SendError};
+
+/// What librdkafka calls the lines that tell of the end of a connection (2.12,
+/// `rd_kafka_broker_set_error`).
+const CONNECTION_ENDED: &str = "FAIL";
 
 /// A delivery that failed.
 #[derive(Clone)]
@@ -42,6 +47,16 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
+    /// A connection that is merely closed is no error to librdkafka, though it repeats what was
+    /// under way. It says so in this line only, before it repeats anything; and of several alike
+    /// within 30 s only with `debug=broker`.
+    fn log(&self, _: RDKafkaLogLevel, about: &str, line: &str) {
+        if about == CONNECTION_ENDED {
+            self.trouble.store(true, Ordering::Release);
+        }
+        tracing::debug!(about, line, "librdkafka, a producer");
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() != Some(Code::Fatal) {
             self.trouble.store(true, Ordering::Release);

@@ -52,6 +52,10 @@ impl Participant for KafkaParticipant {
     }
 
     fn visible(&mut self) -> BoxFuture<'_, Result<Option<Option<CheckpointName>>>> {
+        if self.gateway.memory.has_marked() {
+            // This run has owned the job: whether it still does is judged before it fences.
+            return Box::pin(std::future::ready(Ok(None)));
+        }
         let gateway = self.gateway.clone();
         let seen = self.gateway.ctx.blocking(move || {
             let topic = marker::topic(&gateway.ctx.job);

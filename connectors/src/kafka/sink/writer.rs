@@ -185,6 +185,7 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
                 Some(handle) => handle.clone(),
                 None => outbox.handle.insert(producer.topic(&outbox.topic)?).clone(),
             };
+            outbox.records.group(outbox.sent);
             let sent = handle.send(&outbox.records, outbox.sent);
             if let (Err(error), Route::Transactions(gateway)) = (&sent, &self.route) {
                 gateway.fail_with(error.clone());

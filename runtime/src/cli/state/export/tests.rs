@@ -150,7 +150,7 @@ fn slices_timers_and_collections() {
     assert_eq!(columns("#event-timers"), ("key at".to_owned(), json!([["shop", 61_001]])));
     let (names, rows) = columns("tags");
     assert_eq!(names, "key chunk value");
-    assert_eq!(rows, json!([[1, null, "[\"a\",\"b\"]"], [2, 512, "[\"c\"]"]]));
+    assert_eq!(rows, json!([[1, 0, "[\"a\",\"b\"]"], [2, 512, "[\"c\"]"]]));
     let (names, rows) = columns("by-day");
     assert_eq!(names, "key map_key value");
     assert_eq!(rows, json!([[1, null, "[[20,-5]]"], [2, "21", "6"]]));
