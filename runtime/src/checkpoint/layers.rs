@@ -191,7 +191,7 @@ impl StateFiles {
             let bytes = self.read_blocks(at, block..block + 1).await?;
             Ok::<_, StoreError>((bytes, sought))
         };
-        let mut read = stream::iter(wanted).map(|wanted| read(wanted)).buffered(READS_AT_ONCE);
+        let mut read = stream::iter(wanted).map(read).buffered(READS_AT_ONCE);
         while let Some((blocks, sought)) = read.try_next().await? {
             for block in blocks {
                 let sought = sought.iter().map(|at| (&keys[*at].place, *at)).collect();

@@ -202,7 +202,7 @@ impl Reader {
             let found = files.find(&layers[&group], &Bytes::new(), sought).await?;
             Ok::<_, StoreError>((asked, found))
         };
-        let mut found = stream::iter(by_group).map(|group| find(group)).buffered(GROUPS_AT_ONCE);
+        let mut found = stream::iter(by_group).map(find).buffered(GROUPS_AT_ONCE);
         while let Some((asked, found)) = found.try_next().await? {
             for (at, value) in asked.into_iter().zip(found) {
                 rows[at] = value;

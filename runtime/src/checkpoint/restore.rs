@@ -186,9 +186,9 @@ pub struct RestoredState {
     pub lazy: bool,
 }
 
-/// What a lazy restore keeps in memory of a state of a subtask at most, beside indexes and filters:
-/// bytes of sections that are not sorted. Where there is more, the state is read at once.
-const UNSORTED_MAX: u64 = 64 << 20;
+/// What a lazy restore holds of a state of a subtask at most, beside indexes and filters: bytes of
+/// sections that are not sorted, and of removals. Where there is more, the state is read at once.
+const HELD_MAX: u64 = 64 << 20;
 
 impl RestoredState {
     /// Reads checkpoint `id` of `store`, which is the job's own or not.
@@ -232,7 +232,7 @@ impl RestoredState {
         let specs = self.manifest.operators.get(uid).into_iter().flat_map(|entry| &entry.states);
         let by_key = specs.filter(|spec| {
             let weight = files.weight(&uid.0, &spec.name, range);
-            let worth = weight.entries > 0 && weight.unsorted <= UNSORTED_MAX;
+            let worth = weight.entries > 0 && weight.held <= HELD_MAX;
             spec.kind == StateKind::Value && worth
         });
         by_key.map(|spec| spec.name.clone()).collect()

@@ -29,7 +29,7 @@ use super::store::CheckpointStore;
 /// How many files are read at once.
 const READS_AT_ONCE: usize = 8;
 
-/// Neighbouring blocks of a segment that are read by one request: about 1 MiB, where they are sorted.
+/// Neighbouring blocks of a segment read by one request: about 1 MiB where they are sorted.
 pub(super) const SPAN_BLOCKS: usize = 32;
 
 /// Live rows are handed to a restore in pieces of so many bytes.
@@ -64,8 +64,8 @@ pub struct StateFiles {
 pub struct Weight {
     /// Rows, puts, deletes and drops.
     pub entries: u64,
-    /// Bytes in sections without an order.
-    pub unsorted: u64,
+    /// Bytes of what must be in memory to find rows by key: sections without an order, removals.
+    pub held: u64,
 }
 
 impl StateFiles {
@@ -306,7 +306,7 @@ impl StateFiles {
             for (segment, block) in self.sections_of(group, uid, state) {
                 let (kind, bytes, entries) = self.segments[*segment].1.weight(*block);
                 weight.entries += entries;
-                weight.unsorted += if kind == BlockKind::AsAdded { bytes } else { 0 };
+                weight.held += if kind == BlockKind::Puts { 0 } else { bytes };
             }
             if let Some((run, blocks)) = self.run_blocks(group, uid, state) {
                 weight.entries += self.runs[run].1.entries_in(blocks);

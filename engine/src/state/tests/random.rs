@@ -58,7 +58,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
         3 => (0..4_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
         1 => (1..=4_u32, 1..8_usize).prop_map(|(subtasks, every)| Event::Crash(subtasks, every)),
-        2 => (1..=4_u32, 1..6_usize).prop_map(|(subtasks, rows)| Event::CrashLazily(subtasks, rows)),
+        2 => (1..=4_u32, 1..6_usize)
+            .prop_map(|(subtasks, rows)| Event::CrashLazily(subtasks, rows)),
         4 => (1..10_usize).prop_map(Event::Warm),
         2 => Just(Event::Check),
     ]

@@ -252,7 +252,8 @@ const BAD: &[Case] = &[
         "RR0303: job.toml:1: there is no `speed`; there is: parallelism, workers, key_groups, \
          memory, checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
          checkpoint.retain, checkpoint.lazy_from, spill.dir, restart.attempts, restart.backoff, \
-         restart.backoff_max, log.format, log.level, settings (the job's own settings go under `[settings]`)",
+         restart.backoff_max, log.format, log.level, settings (the job's own settings go under \
+         `[settings]`)",
     ),
     (
         "",
@@ -288,7 +289,8 @@ const BAD: &[Case] = &[
         "RR0303: --conf speed: there is no `speed`; there is: parallelism, workers, key_groups, \
          memory, checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
          checkpoint.retain, checkpoint.lazy_from, spill.dir, restart.attempts, restart.backoff, \
-         restart.backoff_max, log.format, log.level, settings (the job's own settings are set with `--set`)",
+         restart.backoff_max, log.format, log.level, settings (the job's own settings are set with \
+         `--set`)",
     ),
     (
         "",
