@@ -195,7 +195,7 @@ async fn attempts(
     let Some(lock) = lock(path, info, &mut control.commands).await? else {
         return Ok(Outcome::NotBegun);
     };
-    let store = locked(path, &lock)?;
+    let store = locked(path, &lock)?.lazy_from(lazy_from(config));
     let graph = Arc::new(graph);
     let mut options = options.clone();
     let mut failures = Failures::none(&config.restart);
@@ -248,6 +248,13 @@ async fn attempts(
         wait(pause, &mut control.commands, &text).await?;
         number += 1;
     }
+}
+
+/// From how many bytes of state on a restore is lazy: never where no deltas are taken, since then
+/// the first checkpoint would have to read everything.
+fn lazy_from(config: &Config) -> u64 {
+    let checkpoint = &config.checkpoint;
+    if checkpoint.interval.is_zero() { u64::MAX } else { checkpoint.lazy_from.0 }
 }
 
 /// The store at `path`, which `lock` holds.

@@ -80,7 +80,21 @@ pub struct JobStatus {
     pub operators: Vec<(Uid, &'static str)>,
     metrics: DashMap<(Uid, u32), Arc<OperatorMetrics>>,
     attempt: AtomicU32,
+    /// States of subtasks that a restore has left to be read later, and are not all read.
+    cold: Arc<AtomicU32>,
     now: Mutex<Now>,
+}
+
+/// A state of a subtask that is not all read, as long as this lives.
+#[derive(Debug)]
+pub struct ColdState {
+    cold: Arc<AtomicU32>,
+}
+
+impl Drop for ColdState {
+    fn drop(&mut self) {
+        self.cold.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl JobStatus {
@@ -101,6 +115,7 @@ impl JobStatus {
             operators,
             metrics: DashMap::new(),
             attempt: AtomicU32::new(0),
+            cold: Arc::default(),
             now: Mutex::new(now),
         }
     }
@@ -109,6 +124,20 @@ impl JobStatus {
     #[must_use]
     pub fn of(job: &str, graph: &Graph) -> Self {
         JobStatus::new(job, graph.nodes().map(|(_, node)| (node.uid.clone(), node.step)).collect())
+    }
+
+    /// How many states of subtasks a restore has left to be read while the job runs: none are left
+    /// when all is warm.
+    #[must_use]
+    pub fn cold_states(&self) -> u32 {
+        self.cold.load(Ordering::Relaxed)
+    }
+
+    /// Counts one until what is returned is dropped.
+    #[must_use]
+    pub fn one_cold(&self) -> ColdState {
+        self.cold.fetch_add(1, Ordering::Relaxed);
+        ColdState { cold: self.cold.clone() }
     }
 
     fn now<R>(&self, f: impl FnOnce(&mut Now) -> R) -> R {

@@ -9,6 +9,7 @@ mod damaged;
 mod fixtures;
 mod graphs;
 mod large;
+mod lazy;
 mod lives;
 mod panics;
 mod rescale;

@@ -12,6 +12,7 @@ use crate::metrics::OperatorMetrics;
 use crate::operator::{Firing, Operator, OperatorContext, Result};
 use crate::output::{Output, Port};
 use crate::state::spill::SpillDoor;
+use crate::state::stored::{StoredRows, Warmth};
 use crate::state::{Declare, ResidentMemory, StateStore, TypeShape};
 use crate::time::Timestamp;
 
@@ -90,6 +91,19 @@ pub trait ErasedOperator: Send {
     /// # Errors
     /// Bytes that cannot be read.
     fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()>;
+
+    /// State `name` is what `rows` hold, to be read as it is asked for: in the place of its
+    /// sections.
+    ///
+    /// # Errors
+    /// A state that cannot be read by key.
+    fn restore_from(&mut self, name: &str, rows: Box<dyn StoredRows>) -> Result<()>;
+
+    /// Reads a page of what such a restore has left, if one is at hand. Between any two calls.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn warm(&mut self) -> Result<Warmth>;
 
     /// All sections are applied; `time` is the checkpoint's. Where it is uneven, the next call is
     /// [`ErasedOperator::advance`] to its watermark.
@@ -211,6 +225,14 @@ impl<Op: Operator> ErasedOperator for Erased<Op> {
     fn restore(&mut self, name: &str, group: KeyGroup, section: &[u8]) -> Result<()> {
         self.state.restore(name, group, section)?;
         self.state.relieve()
+    }
+
+    fn restore_from(&mut self, name: &str, rows: Box<dyn StoredRows>) -> Result<()> {
+        self.state.restore_from(name, rows)
+    }
+
+    fn warm(&mut self) -> Result<Warmth> {
+        self.state.warm()
     }
 
     fn restored(&mut self, time: &RestoredTime) -> Result<()> {

@@ -1,16 +1,20 @@
-//! The spilled part of a table: what memory pressure evicted, until it is asked for again.
+//! The part of a table that is not in memory: what memory pressure evicted, until it is asked for
+//! again, and after a lazy restore what was not read yet.
 //!
 //! Called by [`super::Table`] only. Rows lie in the spill as they lie in snapshots. Invariants: an
 //! entry is resident, or spilled, or both and then the resident one counts; a row in the spill
-//! whose entry is gone from the state is gone from the spill; the filter holds every spilled key.
+//! whose entry is gone from the state is gone from the spill; the filter holds every spilled key;
+//! what is in the files only counts where it is neither resident nor spilled nor removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::filter::SpillFilter;
 use super::log::RowSink;
 use super::segment::kept;
 use super::spill::{Spill, SpillBatch, SpillError};
-use crate::key::KeyHash;
+use super::stored::{StoredPage, StoredRows, Wait};
+use crate::key::{KeyGroup, KeyHash};
 use crate::operator::Result;
 
 /// Makes room for one table.
@@ -22,20 +26,128 @@ pub(super) const PAGE_ROWS: usize = 1024;
 /// Rows of one key group: `(namespace and key, value)`, without the two bytes of the key group.
 pub(super) type Page = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What was evicted of one table.
+/// What of one table is not in memory.
+#[derive(Default)]
 pub(super) struct Cold {
-    spill: Box<dyn Spill>,
+    /// None before anything was evicted.
+    spill: Option<Box<dyn Spill>>,
     filter: SpillFilter,
     /// Entries that are spilled and not resident.
-    pub(super) entries: usize,
+    entries: usize,
     batch: SpillBatch,
     key: Vec<u8>,
+    unread: Option<Unread>,
 }
 
+/// What is still to be read of a lazy restore.
+struct Unread {
+    rows: Box<dyn StoredRows>,
+    /// About how many rows were not read yet.
+    left: usize,
+    /// By position of the key group: the full keys that were removed since; `None` once all of it
+    /// is read. Bounded by the entries of the key group.
+    removed: Vec<Option<BTreeSet<Vec<u8>>>>,
+    /// Bytes of the removed keys, with what a set takes for each.
+    removed_bytes: usize,
+}
+
+/// What a set takes for a key beside its bytes.
+const REMOVED_OVERHEAD: usize = 48;
+
 impl Cold {
-    pub(super) fn new(spill: Box<dyn Spill>) -> Self {
-        let (filter, batch) = (SpillFilter::default(), SpillBatch::default());
-        Cold { spill, filter, entries: 0, batch, key: Vec::new() }
+    /// Of a table of so many key groups that are all to be read.
+    pub(super) fn over(rows: Box<dyn StoredRows>, groups: usize) -> Self {
+        let left = usize::try_from(rows.rows()).unwrap_or(usize::MAX);
+        let removed = (0..groups).map(|_| Some(BTreeSet::new())).collect();
+        Cold { unread: Some(Unread { rows, left, removed, removed_bytes: 0 }), ..Cold::default() }
+    }
+
+    /// Whether anything can be evicted.
+    pub(super) fn has_spill(&self) -> bool {
+        self.spill.is_some()
+    }
+
+    /// From now on what is evicted goes there.
+    pub(super) fn open(&mut self, spill: Box<dyn Spill>) {
+        self.spill = Some(spill);
+    }
+
+    fn spill(&mut self) -> &mut dyn Spill {
+        self.spill.as_deref_mut().expect("is opened before anything is evicted")
+    }
+
+    /// Entries that are not in memory: while a restore goes on, about.
+    pub(super) fn entries(&self) -> usize {
+        self.entries + self.unread.as_ref().map_or(0, |unread| unread.left)
+    }
+
+    /// So many more entries are spilled and not resident.
+    pub(super) fn have_gone(&mut self, entries: usize) {
+        self.entries += entries;
+    }
+
+    /// So many fewer.
+    pub(super) fn have_come(&mut self, entries: usize) {
+        self.entries = self.entries.saturating_sub(entries);
+    }
+
+    /// Whether a key group, by its position, is not all read.
+    pub(super) fn is_unread(&self, position: usize) -> bool {
+        self.unread.as_ref().is_some_and(|unread| unread.removed[position].is_some())
+    }
+
+    /// Reads rows from the files, by key group and encoded key.
+    pub(super) fn read_stored(
+        &mut self,
+        keys: &[(KeyGroup, &[u8])],
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        match &mut self.unread {
+            Some(unread) => unread.rows.read(keys),
+            None => Ok(vec![None; keys.len()]),
+        }
+    }
+
+    /// The next page of what is still to be read; `None` where there is nothing.
+    pub(super) fn stored_page(&mut self, wait: Wait) -> Option<Result<StoredPage>> {
+        self.unread.as_mut().map(|unread| unread.rows.page(wait))
+    }
+
+    /// An entry was read from the files.
+    pub(super) fn one_read(&mut self) {
+        if let Some(unread) = &mut self.unread {
+            unread.left = unread.left.saturating_sub(1);
+        }
+    }
+
+    /// Whether the entry was removed since the restore, as far as that matters.
+    pub(super) fn is_removed(&self, position: usize, full: &[u8]) -> bool {
+        let removed = self.unread.as_ref().and_then(|unread| unread.removed[position].as_ref());
+        removed.is_some_and(|removed| removed.contains(full))
+    }
+
+    /// The entry was removed.
+    pub(super) fn note_removed(&mut self, position: usize, full: Vec<u8>) {
+        let Some(unread) = &mut self.unread else { return };
+        if let Some(removed) = &mut unread.removed[position] {
+            let bytes = full.len() + REMOVED_OVERHEAD;
+            if removed.insert(full) {
+                unread.removed_bytes += bytes;
+            }
+        }
+    }
+
+    /// Nothing is left to read of a key group.
+    pub(super) fn group_is_read(&mut self, position: usize) {
+        let Some(unread) = &mut self.unread else { return };
+        for full in unread.removed[position].take().into_iter().flatten() {
+            unread.removed_bytes -= full.len() + REMOVED_OVERHEAD;
+        }
+    }
+
+    /// Nothing is left to read; what is left of this, if anything.
+    pub(super) fn all_is_read(mut self) -> Option<Self> {
+        self.unread = None;
+        self.has_spill().then_some(self)
     }
 
     /// Whether the key may be spilled; "no" is certain.
@@ -46,13 +158,14 @@ impl Cold {
 
     /// Bytes of memory it takes itself.
     pub(super) fn bytes(&self) -> usize {
-        self.filter.bytes()
+        let unread = self.unread.as_ref();
+        self.filter.bytes() + unread.map_or(0, |unread| unread.removed_bytes + unread.rows.bytes())
     }
 
     /// Reads single rows, by full keys; one answer each.
     pub(super) fn read(&mut self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
         let mut rows = Vec::with_capacity(keys.len());
-        self.spill.read(keys, &mut rows)?;
+        self.spill().read(keys, &mut rows)?;
         Ok(rows)
     }
 
@@ -61,7 +174,7 @@ impl Cold {
         let (mut all, mut page) = (Vec::new(), Vec::new());
         loop {
             let after = all.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| key.as_slice());
-            self.spill.scan(prefix, after, PAGE_ROWS, &mut page)?;
+            self.spill().scan(prefix, after, PAGE_ROWS, &mut page)?;
             let last = page.len() < PAGE_ROWS;
             all.append(&mut page);
             if last {
@@ -73,7 +186,7 @@ impl Cold {
     /// Reads the next rows of a key group behind the full key `after`.
     pub(super) fn page(&mut self, group: u16, after: Option<&[u8]>) -> Result<Page> {
         let mut page = Vec::new();
-        self.spill.scan(&group.to_be_bytes(), after, PAGE_ROWS, &mut page)?;
+        self.spill().scan(&group.to_be_bytes(), after, PAGE_ROWS, &mut page)?;
         Ok(page)
     }
 
@@ -91,8 +204,11 @@ impl Cold {
 
     /// Removes the rows of a key group.
     pub(super) fn forget_group(&mut self, group: u16) -> Result<()> {
+        if !self.has_spill() {
+            return Ok(());
+        }
         self.flush()?;
-        Ok(self.spill.drop_prefix(&group.to_be_bytes())?)
+        Ok(self.spill().drop_prefix(&group.to_be_bytes())?)
     }
 
     /// Where an entry of a key group is written to; [`Cold::flush`] makes it so.
@@ -109,8 +225,9 @@ impl Cold {
     /// Writes what waits.
     pub(super) fn flush(&mut self) -> Result<()> {
         if !self.batch.is_empty() {
-            self.spill.write(&self.batch)?;
-            self.batch.clear();
+            let Cold { spill, batch, .. } = self;
+            spill.as_mut().expect("is opened before anything is evicted").write(batch)?;
+            batch.clear();
         }
         Ok(())
     }

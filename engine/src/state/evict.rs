@@ -14,6 +14,7 @@ use super::layout::Rows;
 use super::log::RowSink;
 use super::segment::{Dirty, ENTRIES_MAX, Mark, Pending, Segment, Slot, kept, sub_group};
 use super::table::{Table, write, write_before};
+use super::warm::Missed;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
 use crate::operator::Result;
@@ -28,9 +29,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if self.writing_all || self.len == 0 {
             return Ok(0);
         }
-        if self.cold.is_none() {
+        if !self.has_spill() {
             let Some(open) = &self.open_spill else { return Ok(0) };
-            self.cold = Some(Box::new(Cold::new(open()?)));
+            let spill = open()?;
+            self.cold.get_or_insert_default().open(spill);
         }
         let mut evicted = 0;
         // Twice round: the first time everything may have been used.
@@ -46,7 +48,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     fn cold_mut(&mut self) -> &mut Cold {
-        self.cold.as_deref_mut().expect("was opened when the first entry was evicted")
+        self.cold.as_deref_mut().expect("is there where something may be spilled")
+    }
+
+    fn has_spill(&self) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.has_spill())
     }
 
     fn evict_from(&mut self, at: usize) -> Result<usize> {
@@ -90,7 +96,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             }
         }
         *len -= evicted;
-        cold.entries += evicted;
+        cold.have_gone(evicted);
         if slots.len() < slots.capacity() / 4 {
             slots.shrink_to(slots.len() * 2, |slot| slot.mark.hash());
         }
@@ -104,17 +110,29 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     #[cold]
     #[inline(never)]
     pub(super) fn fetch(&mut self, hash: KeyHash, key: &K) -> Result<()> {
-        if self.is_here(hash, key) || !self.may_be_spilled(hash) {
+        if self.is_here(hash, key) {
+            return Ok(());
+        }
+        let (spilled, unread) = (self.may_be_spilled(hash), self.may_be_unread(hash));
+        if !spilled && !unread {
             return Ok(());
         }
         let full = self.full_key_of(hash, key)?;
+        if (spilled && self.fetch_spilled(hash, key, &full)?) || !unread {
+            return Ok(());
+        }
+        self.fetch_unread(vec![(hash, key.clone(), full)])
+    }
+
+    /// Brings an entry back from the spill, if it lies there; whether it did.
+    fn fetch_spilled(&mut self, hash: KeyHash, key: &K, full: &[u8]) -> Result<bool> {
         let parts = self.layout.has_parts();
         let cold = self.cold_mut();
         let rows = if parts {
-            cold.read_all(&full)?
+            cold.read_all(full)?
         } else {
-            let value = cold.read(&[&full])?.pop().flatten();
-            value.map(|value| (full.clone(), value)).into_iter().collect()
+            let value = cold.read(&[full])?.pop().flatten();
+            value.map(|value| (full.to_vec(), value)).into_iter().collect()
         };
         let mut value = None;
         for (row, bytes) in &rows {
@@ -123,12 +141,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             value = made.or(value);
         }
         match value {
-            Some(value) => self.bring(hash, key.clone(), value),
-            None => Ok(()),
+            Some(value) => self.bring(hash, key.clone(), value).map(|()| true),
+            None => Ok(false),
         }
     }
 
-    /// Brings back what is spilled of the keys of a batch, with one read.
+    /// Brings back what is not in memory of the keys of a batch, with one read of the spill and,
+    /// after a lazy restore, one of the files.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -136,27 +155,33 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if self.cold.is_none() || self.layout.has_parts() {
             return Ok(());
         }
-        let mut missed: Vec<(KeyHash, &K, Vec<u8>)> = Vec::new();
+        let mut missed: Vec<Missed<K>> = Vec::new();
         for (hash, key) in keys {
-            if !self.is_here(hash, key) && self.may_be_spilled(hash) {
-                missed.push((hash, key, self.full_key_of(hash, key)?));
+            let elsewhere = self.may_be_spilled(hash) || self.may_be_unread(hash);
+            if elsewhere && !self.is_here(hash, key) {
+                missed.push((hash, key.clone(), self.full_key_of(hash, key)?));
             }
         }
         missed.sort_unstable_by(|a, b| a.2.cmp(&b.2));
         missed.dedup_by(|a, b| a.2 == b.2);
-        let full: Vec<&[u8]> = missed.iter().map(|(_, _, full)| full.as_slice()).collect();
-        let rows = self.cold_mut().read(&full)?;
-        for ((hash, key, _), bytes) in missed.iter().zip(rows) {
-            if let Some(bytes) = bytes
-                && let Some(value) = self.layout.absorb(None, &[], &bytes, Bytes::Own)?
-            {
-                self.bring(*hash, (*key).clone(), value)?;
+        let (maybe, mut absent): (Vec<_>, Vec<_>) =
+            missed.into_iter().partition(|(hash, ..)| self.may_be_spilled(*hash));
+        let full: Vec<&[u8]> = maybe.iter().map(|(_, _, full)| full.as_slice()).collect();
+        let rows = if full.is_empty() { Vec::new() } else { self.cold_mut().read(&full)? };
+        for ((hash, key, full), bytes) in maybe.into_iter().zip(rows) {
+            match bytes {
+                Some(bytes) => {
+                    if let Some(value) = self.layout.absorb(None, &[], &bytes, Bytes::Own)? {
+                        self.bring(hash, key, value)?;
+                    }
+                }
+                None => absent.push((hash, key, full)),
             }
         }
-        Ok(())
+        self.fetch_unread(absent)
     }
 
-    fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {
+    pub(super) fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {
         let mut full = Vec::new();
         full_key(self.range().position(hash) as u16, self.layout.namespace(), &mut full);
         key::encode(key, &mut full)?;
@@ -171,8 +196,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             mark.set_spilled();
             self.layout.fetched(&mut value);
         }
-        let cold = self.cold_mut();
-        cold.entries = cold.entries.saturating_sub(1);
+        self.cold_mut().have_come(1);
         let mut slot = Slot { mark, key, value };
         if self.writing_all && !self.will_be_written(hash, &slot.key)? {
             // It is as it was at the barrier, and its segment was written without it.
@@ -212,7 +236,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             after = page.end();
         }
         if let Some(cold) = &mut self.cold {
-            cold.entries = cold.entries.saturating_sub(gone);
+            cold.have_come(gone);
             cold.forget_group(position as u16)?;
         }
         Ok(())
@@ -234,7 +258,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// The entries of one of `parts` parts (a power of two, at least [`Table::parts`]) of a key
-    /// group, those in memory first. Brings none back into memory.
+    /// group, those in memory first. Brings none back into memory; after a lazy restore, reads what
+    /// is left first.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -244,6 +269,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         (part, parts): (usize, usize),
         mut see: impl FnMut(KeyHash, &K, &V),
     ) -> Result<()> {
+        self.warm_all()?;
         let of_part = |hash: u64| sub_group(hash) as usize & (parts - 1) == part;
         let group = u64::from(self.range().start) + position as u64;
         for segment in self.segments_of(position, (part, parts)) {
@@ -292,11 +318,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(entries)
     }
 
-    fn may_be_spilled(&self, hash: KeyHash) -> bool {
+    pub(super) fn may_be_spilled(&self, hash: KeyHash) -> bool {
         self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash))
     }
 
-    fn is_here(&self, hash: KeyHash, key: &K) -> bool {
+    pub(super) fn is_here(&self, hash: KeyHash, key: &K) -> bool {
         let slots = &self.segments[self.segment_of(hash)].slots;
         slots.find(kept(hash), |slot| slot.key == *key).is_some()
     }
@@ -314,7 +340,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     ) -> Result<Option<ColdPage>> {
         let parts = self.layout.has_parts();
         let namespace = self.layout.namespace().len();
-        let Some(cold) = &mut self.cold else { return Ok(None) };
+        let Some(cold) = self.cold.as_mut().filter(|cold| cold.has_spill()) else {
+            return Ok(None);
+        };
         let mut rows = cold.page(position as u16, after)?;
         let mut last = rows.len() < PAGE_ROWS;
         if parts && !last {

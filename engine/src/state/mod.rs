@@ -24,11 +24,13 @@ mod segment;
 mod slices;
 pub mod spill;
 mod store;
+pub mod stored;
 mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
 mod ttl;
+mod warm;
 
 pub(crate) use codec::Bytes;
 pub use codec::{TypeShape, ValueCodec};

@@ -12,6 +12,7 @@ use super::entry::{self, Entry};
 use super::memory::ResidentMemory;
 use super::slices::SliceTable;
 use super::spill::SpillDoor;
+use super::stored::{StoredRows, Wait, Warmth};
 use super::table::Table;
 use super::ttl::Times;
 use crate::checkpoint::{RestoredTime, Section, SnapshotMode, StateSnapshot};
@@ -72,6 +73,16 @@ pub(crate) trait AnyState: Send {
     /// Moves about `bytes` out of memory; how many entries that were.
     fn evict(&mut self, bytes: usize) -> Result<usize>;
     fn spill_to(&mut self, open: OpenSpill);
+    /// The state is what `rows` hold, to be read later.
+    fn restore_from(&mut self, rows: Box<dyn StoredRows>) -> Result<()> {
+        drop(rows);
+        anyhow::bail!("a state of this kind is restored at once")
+    }
+    /// Reads some of what such a restore has left.
+    fn warm(&mut self, wait: Wait) -> Result<Warmth> {
+        let _ = wait;
+        Ok(Warmth::Warm)
+    }
     /// Removes some of what has ended.
     fn sweep(&mut self, times: Times) -> Result<()> {
         let _ = times;
@@ -80,6 +91,12 @@ pub(crate) trait AnyState: Send {
 }
 
 impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
+    fn restore_from(&mut self, rows: Box<dyn StoredRows>) -> Result<()> {
+        Table::restore_from(self, rows)
+    }
+    fn warm(&mut self, wait: Wait) -> Result<Warmth> {
+        Table::warm(self, wait)
+    }
     fn sweep(&mut self, times: Times) -> Result<()> {
         Table::sweep(self, times)
     }
@@ -415,9 +432,17 @@ impl StateStore {
     /// The barrier is here: what [`StateStore::write_some`] writes from now on is the state of this
     /// moment, all of it or what changed since the last cut. Takes microseconds.
     ///
+    /// One of everything first reads all that a lazy restore has left, which takes as long as it
+    /// takes.
+    ///
     /// # Errors
-    /// A value that does not encode, with the state's name.
+    /// A value that does not encode, with the state's name; a file that cannot be read.
     pub fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
+        if mode == SnapshotMode::Full {
+            while self.warm_with(Wait::Yes)? != Warmth::Warm {
+                self.relieve()?;
+            }
+        }
         for (name, state) in &mut self.states {
             state.cut(mode).map_err(|e| unwritable(e, name))?;
         }
@@ -472,6 +497,41 @@ impl StateStore {
         if let Some((_, state)) = self.states.iter_mut().find(|(n, _)| n == name) {
             state.read_as(stored);
         }
+    }
+
+    /// State `name` is what `rows` hold, to be read as it is asked for: in the place of
+    /// [`StateStore::restore`].
+    ///
+    /// # Errors
+    /// No such state; one that holds something already, or cannot be read by key.
+    pub fn restore_from(&mut self, name: &str, rows: Box<dyn StoredRows>) -> Result<()> {
+        let state = self.states.iter_mut().find(|(n, _)| n == name);
+        let Some((_, state)) = state else { anyhow::bail!("no state '{name}' is declared") };
+        state.restore_from(rows)
+    }
+
+    /// Between two calls: reads a page of what a lazy restore has left, if one is at hand.
+    ///
+    /// # Errors
+    /// A file that cannot be read; when memory cannot be given back.
+    pub fn warm(&mut self) -> Result<Warmth> {
+        let warmth = self.warm_with(Wait::No)?;
+        if warmth == Warmth::More {
+            self.relieve()?;
+        }
+        Ok(warmth)
+    }
+
+    /// One state after the other.
+    fn warm_with(&mut self, wait: Wait) -> Result<Warmth> {
+        for (name, state) in &mut self.states {
+            let warmth = state.warm(wait);
+            let warmth = warmth.map_err(|e| e.context(format!("state '{name}' cannot be read")))?;
+            if warmth != Warmth::Warm {
+                return Ok(warmth);
+            }
+        }
+        Ok(Warmth::Warm)
     }
 
     /// Applies the entries of one section to state `name`, over what was applied before.

@@ -161,6 +161,11 @@ impl<V> Sweep<V> {
         self.credit = (self.credit + CREDIT_WRITE).min(CREDIT_MAX);
     }
 
+    /// There are entries it has not seen: it does not rest.
+    pub(super) fn begin_anew(&mut self) {
+        self.rests_until = Timestamp::MIN;
+    }
+
     /// Looks at an entry, which costs as many looks as it has parts.
     fn see(&mut self, value: &V, now: Timestamp) -> Ended {
         let look = (self.look)(value, now);

@@ -271,6 +271,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         if self.cold.is_some() {
             self.forget_spilled(hash, key)?;
+            if slot.mark.is_stored() {
+                self.note_removed(hash, key)?;
+            }
         }
         Ok(Some(slot.value))
     }
@@ -334,10 +337,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.dirty != Dirty::No
     }
 
-    /// How many keys.
+    /// How many keys; while a lazy restore goes on, about.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len + self.cold.as_ref().map_or(0, |cold| cold.entries)
+        self.len + self.cold.as_ref().map_or(0, |cold| cold.entries())
     }
 
     /// Whether there is no key.

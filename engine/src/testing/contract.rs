@@ -17,6 +17,7 @@ use crate::key::KeyGroup;
 use crate::operator::{Firing, Result};
 use crate::output::Port;
 use crate::state::spill::SpillDoor;
+use crate::state::stored::{StoredRows, Warmth};
 use crate::state::{ResidentMemory, TypeShape};
 use crate::time::Timestamp;
 
@@ -70,7 +71,7 @@ pub enum Rule {
     #[error("its state was to be written before what it had emitted was taken")]
     OutputLeft,
     /// Of the operator.
-    #[error("it emitted while its state was written: that belongs to no checkpoint")]
+    #[error("it emitted while its state was written or read: that belongs to no checkpoint")]
     EmittedInSnapshot,
     /// Of the caller.
     #[error("a batch it took has columns of different lengths")]
@@ -340,6 +341,23 @@ impl ErasedOperator for Contract {
         self.hold(self.life == Life::New, Rule::RestoredLate { call })?;
         let result = self.operator.restore(name, group, section);
         self.after(result)
+    }
+
+    fn restore_from(&mut self, name: &str, rows: Box<dyn StoredRows>) -> Result<()> {
+        let call = "restore_from";
+        self.may(call, None)?;
+        self.hold(self.life == Life::New, Rule::RestoredLate { call })?;
+        let result = self.operator.restore_from(name, rows);
+        self.after(result)
+    }
+
+    fn warm(&mut self) -> Result<Warmth> {
+        self.may("warm", None)?;
+        let before = self.ready.len();
+        let result = self.operator.warm();
+        let warmth = self.after(result)?;
+        self.hold(self.ready.len() == before, Rule::EmittedInSnapshot)?;
+        Ok(warmth)
     }
 
     fn restored(&mut self, time: &RestoredTime) -> Result<()> {

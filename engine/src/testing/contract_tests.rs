@@ -82,6 +82,12 @@ impl ErasedOperator for Puppet {
     fn restore(&mut self, _: &str, _: KeyGroup, _: &[u8]) -> Result<()> {
         self.act().map(drop)
     }
+    fn restore_from(&mut self, _: &str, _: Box<dyn StoredRows>) -> Result<()> {
+        self.act().map(drop)
+    }
+    fn warm(&mut self) -> Result<Warmth> {
+        self.act().map(|_| Warmth::Warm)
+    }
     fn restored(&mut self, time: &RestoredTime) -> Result<()> {
         self.watermark = time.watermark;
         self.act().map(drop)

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use riverrun_engine::checkpoint::{OperatorSnapshot, Section};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
 
-use crate::checkpoint::run::Overlay;
-use crate::checkpoint::{FormatError, SegmentWriter};
+use crate::checkpoint::SegmentWriter;
+use crate::checkpoint::run::sorted;
+use crate::checkpoint::segment::SORTED_FROM;
 
 /// What failed checkpoints may leave, in bytes.
 pub const BYTES_MAX: u64 = 256 << 20;
@@ -57,29 +57,32 @@ impl Carried {
 
     fn squash(&mut self) -> anyhow::Result<()> {
         for ((group, ..), sections) in &mut self.sections {
-            let mut overlay = Overlay::default();
-            for section in sections.drain(..) {
-                overlay.add(&Bytes::from(section.bytes))?;
-            }
-            let mut squashed = Section { group: *group, entries: 0, bytes: Vec::new() };
-            squashed.entries = overlay.write(&mut squashed.bytes)?;
-            sections.push(squashed);
+            *sections = vec![sorted(*group, sections)?];
         }
         let sections = self.sections.values().flatten();
         self.bytes = sections.map(|section| section.bytes.len() as u64).sum();
         Ok(())
     }
 
-    /// A segment of it all, for a job with `groups` key groups.
+    /// A segment of it all, for a job with `groups` key groups. Long sections are sorted, so that a
+    /// restore can read them by key; others of this thread have their turn between two of them.
     ///
     /// # Errors
-    /// A name that is too long.
-    pub fn segment(&self, groups: u16) -> Result<Written, FormatError> {
+    /// A name that is too long; sections that are not entries.
+    pub async fn segment(&self, groups: u16) -> anyhow::Result<Written> {
         let mut writer = SegmentWriter::new();
         let mut by_group = vec![0; groups.into()];
         for ((group, uid, state), sections) in &self.sections {
+            let written = &mut by_group[usize::from(group.0)];
+            if sections.iter().map(|section| section.bytes.len()).sum::<usize>() >= SORTED_FROM {
+                let section = sorted(*group, sections)?;
+                *written += section.bytes.len() as u64;
+                writer.add_sorted(uid, state, &section)?;
+                tokio::task::yield_now().await;
+                continue;
+            }
             for section in sections {
-                by_group[usize::from(group.0)] += section.bytes.len() as u64;
+                *written += section.bytes.len() as u64;
                 writer.add(uid, state, section)?;
             }
         }
@@ -106,6 +109,7 @@ mod tests {
     use riverrun_engine::time::Timestamp;
 
     use super::*;
+    use crate::checkpoint::testing::block_on;
 
     fn snapshot(group: u16, key: u32, value: &[u8]) -> OperatorSnapshot {
         let mut bytes = Vec::new();
@@ -127,7 +131,7 @@ mod tests {
             assert!(carried.bytes() < SQUASH_FROM * 3, "round {round}");
         }
         carried.squash().expect("entries");
-        let (bytes, entries, by_group) = carried.segment(4).expect("short names");
+        let (bytes, entries, by_group) = block_on(carried.segment(4)).expect("short names");
         assert_eq!(entries, 15, "one of each row");
         assert!(bytes.len() < 16 << 20);
         assert_eq!(by_group.iter().sum::<u64>(), carried.bytes());
@@ -137,6 +141,6 @@ mod tests {
         }
         assert!(!carried.fits().expect("entries"), "nothing to squash");
         carried.clear();
-        assert_eq!(carried.segment(4).expect("empty").1, 0);
+        assert_eq!(block_on(carried.segment(4)).expect("empty").1, 0);
     }
 }

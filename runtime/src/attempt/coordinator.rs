@@ -45,6 +45,11 @@ pub enum AttemptEnd {
     Broken(String),
 }
 
+/// How often a savepoint looks whether all is read that it waits for.
+const WARM_TICK: Duration = Duration::from_millis(10);
+/// The longest sleep.
+const IDLE: Duration = Duration::from_secs(3600);
+
 type Reply = oneshot::Sender<Result<CheckpointId, String>>;
 
 /// What one attempt's coordinator works with.
@@ -145,11 +150,18 @@ impl Coordinator {
             Some(flight) => (flight.began + self.config.timeout)
                 .saturating_sub(now)
                 .max(Duration::from_millis(1)),
-            None if state.wanted.is_some() => Duration::ZERO,
+            None if state.wanted.is_some_and(|kind| !self.waits(kind)) => Duration::ZERO,
             None => {
-                self.due_at(state).map_or(Duration::from_secs(3600), |at| at.saturating_sub(now))
+                let longest = if state.wanted.is_some() { WARM_TICK } else { IDLE };
+                let due = self.due_at(state).map(|at| at.saturating_sub(now));
+                due.map_or(longest, |due| due.min(longest))
             }
         }
+    }
+
+    /// A savepoint holds everything, so it waits until all that a restore has left is read.
+    fn waits(&self, kind: CheckpointKind) -> bool {
+        kind.is_pinned() && self.status.cold_states() > 0
     }
 
     async fn begin_if_due(&mut self, state: &mut State) {
@@ -158,9 +170,11 @@ impl Coordinator {
         }
         let now = doors::monotonic();
         let periodic = self.due_at(state).is_some_and(|at| at <= now);
-        let kind = match state.wanted.take() {
+        let wanted = state.wanted.take_if(|kind| !self.waits(*kind));
+        let ended = state.ended.len() == self.orders.len() && state.wanted.is_none();
+        let kind = match wanted {
             Some(kind) => kind,
-            None if state.ended.len() == self.orders.len() => CheckpointKind::End,
+            None if ended => CheckpointKind::End,
             None if periodic => CheckpointKind::Periodic,
             None => return,
         };
@@ -175,7 +189,11 @@ impl Coordinator {
         crash_point!("checkpoint.begun");
         let subtasks = self.subtasks.iter().copied();
         let pending = Pending::new(barrier, subtasks, self.clock.now(), self.config.timeout);
-        let replies = std::mem::take(&mut state.replies);
+        // Who waits for a savepoint waits on.
+        let replies = match state.wanted {
+            None => std::mem::take(&mut state.replies),
+            Some(_) => Vec::new(),
+        };
         state.in_flight = Some(InFlight { pending, kind, began: now, replies });
         state.last_began = now;
         for orders in self.orders.values() {

@@ -14,10 +14,12 @@ use riverrun_engine::planted;
 use riverrun_engine::state::StateKind;
 use riverrun_engine::time::Timestamp;
 
+use crate::checkpoint::lazy::read_later;
 use crate::checkpoint::restore::OpenFiles;
 use crate::checkpoint::restore::migrations_for;
 use crate::checkpoint::{Chain, RestoredState};
 use crate::doors;
+use crate::status::JobStatus;
 
 /// The name under which `--drop-state UID/#splits` gives up a source's offsets: of one that is
 /// gone, or of one that is to begin anew.
@@ -171,7 +173,8 @@ impl Restore {
         RestoredTime::of(&entry.watermarks, range)
     }
 
-    /// Restores the key groups `range` of operator `uid`.
+    /// Restores the key groups `range` of operator `uid`; what of a long checkpoint can be read by
+    /// key is left to be read later, and `status` says so until it is.
     ///
     /// # Errors
     /// Entries that cannot be read.
@@ -180,14 +183,26 @@ impl Restore {
         uid: &Uid,
         range: KeyGroupRange,
         operator: &mut dyn ErasedOperator,
+        status: &JobStatus,
     ) -> Result<()> {
         let Some((state, plan)) = &self.state else { return Ok(()) };
+        // Deltas must be able to follow: otherwise the first checkpoint reads everything anyhow.
+        let later = match self.base {
+            Some(_) => state.states_to_read_later(uid, range),
+            None => Vec::new(),
+        };
+        if let Some(files) = state.files.get().filter(|_| !later.is_empty()) {
+            let doors = read_later(files, &uid.0, &later, range, || status.one_cold());
+            for (name, rows) in later.iter().zip(doors) {
+                operator.restore_from(name, Box::new(rows))?;
+            }
+        }
         for (name, shape) in migrations_for(plan, uid) {
             operator.read_as(name, shape);
         }
         let short = u16::from(planted!("restore.last.group.lost"));
         let range = KeyGroupRange { end: range.end - short, ..range };
-        let Some(mut sections) = state.sections_for(plan, uid, range) else {
+        let Some(mut sections) = state.sections_for(plan, uid, range, &later) else {
             anyhow::bail!("the files of the checkpoint are closed already");
         };
         if sections.is_empty() {

@@ -250,10 +250,10 @@ impl Writer {
         if mode == SnapshotMode::Delta && self.carried.bytes() == 0 {
             return Ok(None);
         }
-        let segment = self.carried.segment(self.key_groups);
+        let segment = self.carried.segment(self.key_groups).await;
         let (bytes, entries, by_group) = segment.map_err(|error| StoreError::Unwritable {
             checkpoint: id,
-            reason: error.to_string(),
+            reason: format!("{error:#}"),
         })?;
         let entry = self.store.write_segment(id, &self.attempt, bytes, mode, entries).await?;
         Ok(Some((entry, by_group)))

@@ -31,7 +31,10 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) header: &'static [u8; 8],
     pub(super) footer: &'static [u8; 8],
+    /// The version this engine writes.
     pub(super) version: u32,
+    /// The oldest it still reads.
+    pub(super) oldest: u32,
 }
 
 /// What is wrong with the bytes of a segment or a run.
@@ -54,7 +57,7 @@ pub enum FormatError {
         part: &'static str,
     },
     /// Another version.
-    #[error("it is a {kind} of format version {found}, this engine reads version {known}")]
+    #[error("it is a {kind} of format version {found}, this engine reads up to version {known}")]
     Version {
         /// What it is.
         kind: &'static str,
@@ -105,6 +108,7 @@ pub(super) fn inconsistent(part: impl Into<String>) -> FormatError {
 /// What the footer says, and the index.
 #[derive(Debug)]
 pub(super) struct Framed {
+    pub(super) version: u32,
     pub(super) index_offset: u64,
     pub(super) blocks: u64,
     pub(super) entries: u64,
@@ -151,7 +155,7 @@ pub(super) async fn open(
         return Err(file.damaged(FormatError::Short { kind: kind.name, bytes: len }));
     }
     let header = file.range(0..HEADER_BYTES as u64).await?;
-    check_header(kind, &header).map_err(|e| file.damaged(e))?;
+    let version = check_header(kind, &header).map_err(|e| file.damaged(e))?;
     let tail_start = len.saturating_sub(TAIL_BYTES).max(HEADER_BYTES as u64);
     let tail = file.range(tail_start..len).await?;
     let at = tail.len() - FOOTER_BYTES;
@@ -173,10 +177,11 @@ pub(super) async fn open(
         return Err(file.damaged(Damage::Index { expected, found }));
     }
     let Footer { index_offset, blocks, entries, .. } = footer;
-    Ok(Framed { index_offset, blocks, entries, index })
+    Ok(Framed { version, index_offset, blocks, entries, index })
 }
 
-fn check_header(kind: &Kind, header: &[u8]) -> Result<(), FormatError> {
+/// The version of the file.
+fn check_header(kind: &Kind, header: &[u8]) -> Result<u32, FormatError> {
     let (magic, rest) = header.split_at(8);
     let wrong = || FormatError::Magic { kind: kind.name, part: "header" };
     if magic != kind.header {
@@ -184,10 +189,10 @@ fn check_header(kind: &Kind, header: &[u8]) -> Result<(), FormatError> {
     }
     let mut rest = Cursor { rest };
     let (found, zero) = rest.u32().zip(rest.u32()).ok_or_else(wrong)?;
-    if found != kind.version {
+    if !(kind.oldest..=kind.version).contains(&found) {
         return Err(FormatError::Version { kind: kind.name, found, known: kind.version });
     }
-    if zero == 0 { Ok(()) } else { Err(wrong()) }
+    if zero == 0 { Ok(found) } else { Err(wrong()) }
 }
 
 struct Footer {

@@ -33,6 +33,8 @@ pub mod error;
 pub mod file;
 mod frame;
 pub mod inspect;
+pub mod layers;
+pub mod lazy;
 mod lease;
 mod location;
 pub mod lock;

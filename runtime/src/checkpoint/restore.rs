@@ -7,7 +7,8 @@
 //! 1. The deciding participant has said what is committed ([`Decided`]); before it fenced anybody,
 //!    [`refuse_early`] has looked at what could be seen.
 //! 2. [`choose`] decides by names alone.
-//! 3. [`begin`] reads the chosen checkpoint whole and checks every byte.
+//! 3. [`begin`] reads the chosen checkpoint whole and checks every byte; one of the job's own that
+//!    is too long for that is only opened, and each block checked when it is read.
 //! 4. The caller decides with `riverrun_engine::compat::plan_restore` what goes where, and gives
 //!    each subtask its [`RestoredState::sections_for`].
 
@@ -21,7 +22,7 @@ use riverrun_engine::crash_point;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::planted;
-use riverrun_engine::state::{StateSpec, TypeShape};
+use riverrun_engine::state::{StateKind, StateSpec, TypeShape};
 
 use super::chain::Chain;
 use super::choose::{Choice, Decided, NOTHING_YET, RestoreError, choose, show};
@@ -171,7 +172,7 @@ impl OpenFiles {
     }
 }
 
-/// A checkpoint whose every byte was checked.
+/// A checkpoint that is whole, as far as it was read.
 #[derive(Debug)]
 pub struct RestoredState {
     /// What it consists of.
@@ -180,7 +181,14 @@ pub struct RestoredState {
     pub files: OpenFiles,
     /// Whether its files lie in the job's own store, so that deltas may follow them.
     pub own: bool,
+    /// Whether they are only opened, because they are too long to be read before the first record;
+    /// otherwise every byte was checked.
+    pub lazy: bool,
 }
+
+/// What a lazy restore holds of a state of a subtask at most, beside indexes and filters: bytes of
+/// sections that are not sorted, and of removals. Where there is more, the state is read at once.
+const HELD_MAX: u64 = 64 << 20;
 
 impl RestoredState {
     /// Reads checkpoint `id` of `store`, which is the job's own or not.
@@ -197,8 +205,14 @@ impl RestoredState {
         manifest.check_job(job)?;
         let named = (manifest.runs.as_slice(), manifest.segments.as_slice());
         let groups = manifest.key_groups;
-        let files = StateFiles::open(store, id, named, groups, Trust::Nothing).await?;
-        Ok(RestoredState { manifest, files: OpenFiles::new(files), own })
+        let bytes = manifest.files().map(|file| file.bytes).sum();
+        let lazy = own && store.restores_lazily(bytes);
+        let trust = if lazy { Trust::Blockwise } else { Trust::Nothing };
+        let mut files = StateFiles::open(store, id, named, groups, trust).await?;
+        if lazy {
+            files.keep(store);
+        }
+        Ok(RestoredState { manifest, files: OpenFiles::new(files), own, lazy })
     }
 
     /// The states it holds, by stored uid.
@@ -209,17 +223,33 @@ impl RestoredState {
         self.manifest.operators.iter().map(states).collect()
     }
 
-    /// What the subtask of `uid` (the job's) with the keys of `range` restores: state names and
-    /// entries, in the order in which they apply, key group by key group. `None` when the files
-    /// are closed.
+    /// The states of `uid` that its subtask with the keys of `range` need not read before the first
+    /// record: those with one value a key, which can be asked for by that. Only where deltas may
+    /// follow this checkpoint.
+    #[must_use]
+    pub fn states_to_read_later(&self, uid: &Uid, range: KeyGroupRange) -> Vec<String> {
+        let Some(files) = self.files.get().filter(|_| self.lazy) else { return Vec::new() };
+        let specs = self.manifest.operators.get(uid).into_iter().flat_map(|entry| &entry.states);
+        let by_key = specs.filter(|spec| {
+            let weight = files.weight(&uid.0, &spec.name, range);
+            let worth = weight.entries > 0 && weight.held <= HELD_MAX;
+            spec.kind == StateKind::Value && worth
+        });
+        by_key.map(|spec| spec.name.clone()).collect()
+    }
+
+    /// What the subtask of `uid` (the job's) with the keys of `range` restores, but for the states
+    /// that are read `later`: state names and entries, in the order in which they apply, key group
+    /// by key group. `None` when the files are closed.
     #[must_use]
     pub fn sections_for(
         &self,
         plan: &RestorePlan,
         uid: &Uid,
         range: KeyGroupRange,
+        later: &[String],
     ) -> Option<Sections> {
-        let of = plan.iter().filter(|(_, to)| to.uid == *uid);
+        let of = plan.iter().filter(|((_, state), to)| to.uid == *uid && !later.contains(state));
         let names = of.map(|((stored, state), _)| (stored.0.to_string(), state.clone()));
         let (names, groups) = (names.collect(), range.iter().map(KeyGroup).collect());
         let files = self.files.get()?;

@@ -144,7 +144,8 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
         for index in 0..parallelism {
             let range = KeyGroupRange::of_subtask(index, parallelism, 128);
             let mut order: BTreeMap<String, usize> = BTreeMap::new();
-            let sections = block_on(all(state.sections_for(&plan, &uid, range).expect("open")));
+            let sections =
+                block_on(all(state.sections_for(&plan, &uid, range, &[]).expect("open")));
             for (at, (name, _, bytes)) in sections.into_iter().enumerate() {
                 assert_eq!(name, "sum");
                 let entry = entry::read(&mut &bytes[..]).expect("entries").expect("one");
@@ -161,12 +162,12 @@ fn each_entry_reaches_one_subtask_in_order_at_any_parallelism() {
     }
     let all = KeyGroupRange::all(128);
     let empty = |plan: &RestorePlan, uid: &Uid| {
-        state.sections_for(plan, uid, all).expect("open").is_empty()
+        state.sections_for(plan, uid, all, &[]).expect("open").is_empty()
     };
     assert!(empty(&plan, &Uid::new("spend")), "was renamed");
     assert!(empty(&RestorePlan::new(), &uid), "was given up");
     state.files.close();
-    assert!(state.sections_for(&plan, &uid, all).is_none());
+    assert!(state.sections_for(&plan, &uid, all, &[]).is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Invariant: blocks are checked when they are read; rows come as they lie, keys and values
 //! encoded.
 
+use bytes::Bytes;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroupRange, hash_bytes};
 use riverrun_engine::state::{StateKind, StateSpec};
@@ -71,7 +72,11 @@ impl StateReader {
         let entry = self.manifest.operators.get(uid);
         let mut specs = entry.into_iter().flat_map(|entry| &entry.states);
         if specs.any(|spec| spec.name == state && spec.kind == StateKind::Value) {
-            return Ok(self.files.row((group, &uid.0, state), key).await?.into_iter().collect());
+            let layers = self.files.layers(group, &uid.0, state).await?;
+            let key = Bytes::copy_from_slice(key);
+            let found = self.files.find(&layers, &Bytes::new(), [key.clone()]).await?;
+            let row = |value| Row { group, namespace: Bytes::new(), key: key.clone(), value };
+            return Ok(found.into_iter().flatten().map(row).collect());
         }
         let own = KeyGroupRange { start: group.0, end: group.0 + 1, groups };
         let mut rows = self.rows(uid, state, own);

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub(super) struct Inner {
     /// itself.
     known: Mutex<BTreeMap<CheckpointId, Complete>>,
     pins: Pins,
+    /// Whether damage was found: from then on everything is read before anything is believed.
+    damaged: AtomicBool,
 }
 
 /// A file that was just made durable.
@@ -66,6 +69,8 @@ struct Made {
 pub struct CheckpointStore {
     pub(super) inner: Arc<Inner>,
     fence: Option<Fence>,
+    /// From how many bytes of state on a checkpoint is restored lazily.
+    lazy_from: u64,
 }
 
 impl CheckpointStore {
@@ -112,8 +117,21 @@ impl CheckpointStore {
     fn of(objects: Arc<dyn ObjectStore>, path: &str, medium: Medium) -> Self {
         let known = Mutex::new(BTreeMap::new());
         let (path, pins) = (path.to_owned(), Pins::default());
-        let inner = Inner { objects, path, medium, known, pins };
-        CheckpointStore { inner: Arc::new(inner), fence: None }
+        let inner = Inner { objects, path, medium, known, pins, damaged: AtomicBool::new(false) };
+        CheckpointStore { inner: Arc::new(inner), fence: None, lazy_from: u64::MAX }
+    }
+
+    /// A checkpoint of at least so many bytes of state is restored lazily.
+    #[must_use]
+    pub fn lazy_from(self, bytes: u64) -> Self {
+        CheckpointStore { lazy_from: bytes, ..self }
+    }
+
+    /// Whether a checkpoint with so many bytes of state is restored lazily: never again once any
+    /// damage was found here, so that it is refused by name before a record is read.
+    #[must_use]
+    pub(super) fn restores_lazily(&self, bytes: u64) -> bool {
+        bytes >= self.lazy_from && !self.inner.damaged.load(Ordering::Relaxed)
     }
 
     /// Writes manifests only while `fence` says that the lock is held.
@@ -151,6 +169,7 @@ impl CheckpointStore {
     }
 
     pub(super) fn damaged(&self, id: CheckpointId, file: &str, damage: Damage) -> StoreError {
+        self.inner.damaged.store(true, Ordering::Relaxed);
         let (file, path) = (file.to_owned(), self.inner.path.clone());
         StoreError::Damaged { checkpoint: id, file, path, damage }
     }

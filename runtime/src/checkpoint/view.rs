@@ -18,13 +18,19 @@ use riverrun_engine::state::entry::{self, Entry, Op};
 use super::error::{Damage, StoreError};
 use super::file::StoredFile;
 use super::frame::inconsistent;
+use super::layers::At;
 use super::manifest::{FileRef, RunEntry, SegmentEntry};
+use super::pins::Pinned;
+use super::run::overlay::Place;
 use super::run::{Overlay, Row, RunReader};
-use super::segment::Segment;
+use super::segment::{BlockKind, Segment};
 use super::store::CheckpointStore;
 
 /// How many files are read at once.
 const READS_AT_ONCE: usize = 8;
+
+/// Neighbouring blocks of a segment read by one request: about 1 MiB where they are sorted.
+pub(super) const SPAN_BLOCKS: usize = 32;
 
 /// Live rows are handed to a restore in pieces of so many bytes.
 const ENTRIES_BYTES: usize = 1 << 20;
@@ -39,16 +45,27 @@ pub enum Trust {
 }
 
 /// Operator, state, key group.
-type At = (String, String, KeyGroup);
+type Of = (String, String, KeyGroup);
 
 /// The files of a checkpoint's state, opened.
 #[derive(Debug)]
 pub struct StateFiles {
     runs: Vec<(RunEntry, RunReader)>,
     segments: Vec<(SegmentEntry, Segment)>,
-    /// Where sections lie that are not in a run: segment, section; in the order in which they
+    /// Where sections lie that are not in a run: segment, block; in the order in which they
     /// apply.
-    sections: BTreeMap<At, Vec<(usize, usize)>>,
+    sections: BTreeMap<Of, Vec<(usize, usize)>>,
+    /// The files themselves, where they are kept.
+    pinned: Pinned,
+}
+
+/// How much there is of a state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Rows, puts, deletes and drops.
+    pub entries: u64,
+    /// Bytes of what must be in memory to find rows by key: sections without an order, removals.
+    pub held: u64,
 }
 
 impl StateFiles {
@@ -69,8 +86,8 @@ impl StateFiles {
                 StoredFile::new(store, id, file.file, file.bytes).held_if_small().await
             }
         };
-        let mut files =
-            StateFiles { runs: Vec::new(), segments: Vec::new(), sections: BTreeMap::new() };
+        let (sections, pinned) = (BTreeMap::new(), Pinned::default());
+        let mut files = StateFiles { runs: Vec::new(), segments: Vec::new(), sections, pinned };
         let open_run = async |entry: &RunEntry| {
             let file = stored(entry.stored()).await?;
             let run = RunReader::open(file, entry.stored().index()).await?;
@@ -145,10 +162,30 @@ impl StateFiles {
         names
     }
 
-    /// The sections of a state in a key group that apply over its run, in their order.
-    fn sections_of(&self, group: KeyGroup, uid: &str, state: &str) -> &[(usize, usize)] {
+    /// The sections of a state in a key group that apply over its run, in their order: segment,
+    /// block.
+    pub(super) fn sections_of(&self, group: KeyGroup, uid: &str, state: &str) -> &[(usize, usize)] {
         let key = (uid.to_owned(), state.to_owned(), group);
         self.sections.get(&key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All of them: segment, block, its entries; neighbours by one request.
+    async fn read_sections(
+        &self,
+        group: KeyGroup,
+        uid: &str,
+        state: &str,
+    ) -> Result<Vec<(usize, usize, Bytes)>, StoreError> {
+        let mut places = self.sections_of(group, uid, state);
+        let mut read = Vec::with_capacity(places.len());
+        while let Some((segment, first)) = places.first().copied() {
+            let next = |(at, place): &(usize, &(usize, usize))| **place == (segment, first + at);
+            let near = places.iter().enumerate().take(SPAN_BLOCKS).take_while(next).count();
+            let blocks = self.segments[segment].1.read_all(first..first + near).await?;
+            read.extend((first..).zip(blocks).map(|(block, bytes)| (segment, block, bytes)));
+            places = &places[near..];
+        }
+        Ok(read)
     }
 
     /// What is to be applied in this order to have a state's rows of a key group, without dropping
@@ -163,9 +200,8 @@ impl StateFiles {
         state: &str,
     ) -> Result<Vec<Piece>, StoreError> {
         let mut sections = Vec::new();
-        for (segment, section) in self.sections_of(group, uid, state) {
-            let bytes = self.segments[*segment].1.read(*section).await?;
-            if self.drops(*segment, *section, &bytes)? {
+        for (segment, section, bytes) in self.read_sections(group, uid, state).await? {
+            if self.drops(segment, section, &bytes)? {
                 return self.live_rows(group, uid, state).await;
             }
             sections.push(Piece::Entries(bytes));
@@ -195,6 +231,95 @@ impl StateFiles {
     fn no_entries(&self, segment: usize, section: usize, error: &anyhow::Error) -> StoreError {
         let (part, reason) = (format!("block {section}"), format!("{error:#}"));
         self.segments[segment].1.file().damaged(Damage::Entries { part, reason })
+    }
+
+    /// What a block of a segment holds.
+    pub(super) fn kind(&self, segment: usize, block: usize) -> BlockKind {
+        self.segments[segment].1.kind(block)
+    }
+
+    /// Adds what a block of a segment does.
+    pub(super) async fn add_block(
+        &self,
+        overlay: &mut Overlay,
+        segment: usize,
+        block: usize,
+    ) -> Result<(), StoreError> {
+        let bytes = self.segments[segment].1.read(block).await?;
+        overlay.add(&bytes).map_err(|error| self.no_entries(segment, block, &error))
+    }
+
+    /// The run with rows of a state in a key group, and the blocks of those.
+    pub(super) fn run_blocks(
+        &self,
+        group: KeyGroup,
+        uid: &str,
+        state: &str,
+    ) -> Option<(usize, Range<usize>)> {
+        let run = self.runs.iter().position(|(entry, _)| entry.holds(group))?;
+        let blocks = self.runs[run].1.blocks(group, uid, state);
+        (!blocks.is_empty()).then_some((run, blocks))
+    }
+
+    /// The filter of sorted blocks.
+    pub(super) async fn filter(
+        &self,
+        at: At,
+        blocks: &Range<usize>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        match at {
+            At::Segment(segment) => self.segments[segment].1.filter(blocks).await,
+            At::Run(run) => self.runs[run].1.filter(blocks).await,
+        }
+    }
+
+    /// Of sorted blocks, those that may hold a row that is not below this one.
+    pub(super) fn from(
+        &self,
+        at: At,
+        blocks: Range<usize>,
+        (namespace, key): &Place,
+    ) -> Range<usize> {
+        match at {
+            At::Segment(segment) => self.segments[segment].1.from(blocks, namespace, key),
+            At::Run(run) => self.runs[run].1.from(blocks, namespace, key),
+        }
+    }
+
+    /// Reads and checks sorted blocks that are neighbours; one request.
+    pub(super) async fn read_blocks(
+        &self,
+        at: At,
+        blocks: Range<usize>,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        match at {
+            At::Segment(segment) => self.segments[segment].1.read_all(blocks).await,
+            At::Run(run) => self.runs[run].1.read(blocks).await,
+        }
+    }
+
+    /// How much there is of a state in `groups`.
+    #[must_use]
+    pub fn weight(&self, uid: &str, state: &str, groups: KeyGroupRange) -> Weight {
+        let mut weight = Weight::default();
+        for group in groups.iter().map(KeyGroup) {
+            for (segment, block) in self.sections_of(group, uid, state) {
+                let (kind, bytes, entries) = self.segments[*segment].1.weight(*block);
+                weight.entries += entries;
+                weight.held += if kind == BlockKind::Puts { 0 } else { bytes };
+            }
+            if let Some((run, blocks)) = self.run_blocks(group, uid, state) {
+                weight.entries += self.runs[run].1.entries_in(blocks);
+            }
+        }
+        weight
+    }
+
+    /// Keeps the files, whatever manifests name, as long as this lives.
+    pub(super) fn keep(&mut self, store: &CheckpointStore) {
+        let runs = self.runs.iter().map(|(entry, _)| entry.file.clone());
+        let segments = self.segments.iter().map(|(entry, _)| entry.file.clone());
+        self.pinned = store.pin(runs.chain(segments));
     }
 
     async fn live_rows(
@@ -247,29 +372,10 @@ impl StateFiles {
         state: &str,
     ) -> Result<Overlay, StoreError> {
         let mut overlay = Overlay::default();
-        for (at, index) in self.sections_of(group, uid, state) {
-            let bytes = self.segments[*at].1.read(*index).await?;
-            overlay.add(&bytes).map_err(|error| self.no_entries(*at, *index, &error))?;
+        for (at, index, bytes) in self.read_sections(group, uid, state).await? {
+            overlay.add(&bytes).map_err(|error| self.no_entries(at, index, &error))?;
         }
         Ok(overlay)
-    }
-
-    /// One live row of a state without namespaces.
-    pub(super) async fn row(
-        &self,
-        (group, uid, state): (KeyGroup, &str, &str),
-        key: &[u8],
-    ) -> Result<Option<Row>, StoreError> {
-        let (namespace, key) = (Bytes::new(), Bytes::copy_from_slice(key));
-        let overlay = self.overlay(group, uid, state).await?;
-        let value = match (overlay.put(&namespace, &key), self.run_of(group)) {
-            (Some(value), _) => Some(value.clone()),
-            (None, Some((_, run))) if !overlay.removes(&namespace, &key) => {
-                run.get((group, uid, state), &namespace, &key).await?
-            }
-            _ => None,
-        };
-        Ok(value.map(|value| Row { group, namespace, key, value }))
     }
 
     /// The live rows of a state in `groups`, by key group, namespace and key.

@@ -48,7 +48,7 @@ pub(super) fn is_section(name: &str) -> bool {
 }
 
 /// All keys.
-pub(super) static KEYS: [Key; 15] = [
+pub(super) static KEYS: [Key; 16] = [
     Key {
         name: "parallelism",
         set: |config, raw| {
@@ -120,6 +120,13 @@ pub(super) static KEYS: [Key; 15] = [
         name: "checkpoint.retain",
         set: |config, raw| raw.count(1, 10_000).map(|n| config.checkpoint.retain = n),
         get: |config| config.checkpoint.retain.into(),
+    },
+    Key {
+        name: "checkpoint.lazy_from",
+        set: |config, raw| {
+            raw.bytes(Bytes::default()).map(|bytes| config.checkpoint.lazy_from = bytes)
+        },
+        get: |config| config.checkpoint.lazy_from.to_string().into(),
     },
     Key {
         name: "spill.dir",
@@ -231,6 +238,7 @@ pub(super) fn defaults(job: &str, cores: u32, memory: Option<Bytes>, temp_dir: &
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
             retain: 3,
+            lazy_from: Bytes::mib(64),
         },
         restart: RestartConfig {
             attempts: 10,

@@ -88,6 +88,9 @@ pub struct CheckpointConfig {
     pub min_pause: Duration,
     /// How many complete checkpoints are kept, beside savepoints.
     pub retain: usize,
+    /// From a checkpoint of at least so many bytes of state the job starts before it is read: what
+    /// can be read by key is read when it is asked for, and else while the job runs.
+    pub lazy_from: Bytes,
 }
 
 /// Where state goes that does not fit into memory.

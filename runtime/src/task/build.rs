@@ -194,7 +194,7 @@ impl SubtaskSpec {
             let mut operator = checked(&node.uid.0, open(range, shared.tracked).operator);
             let StateMemory { resident, door, .. } = shared.memory.clone();
             operator.limit(resident, door, (&node.uid, index));
-            shared.restore.apply(&node.uid, range, operator.as_mut())?;
+            shared.restore.apply(&node.uid, range, operator.as_mut(), &shared.status)?;
             operator.restored(&time)?;
             Ok(operator)
         })?;

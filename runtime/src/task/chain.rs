@@ -3,7 +3,7 @@
 //! The owner calls [`Chain::records`], [`Chain::watermark`] or [`Chain::wall_clock`], then
 //! [`Chain::step`] while [`Chain::is_firing`], and delivers [`Chain::take`] after each call: so a
 //! large firing leaves in pieces. A snapshot is cut only when nothing is firing, and written in
-//! pieces between two batches.
+//! pieces between two batches; so is what a restore has left to be read ([`Chain::warm`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use riverrun_engine::erased::{AnyBatch, ErasedOperator, OperatorEnv};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::operator::Firing;
 use riverrun_engine::output::Port;
+use riverrun_engine::state::stored::Warmth;
 use riverrun_engine::time::Timestamp;
 
 use super::failure::{Guard, Stopped};
@@ -56,6 +57,8 @@ pub struct Chain {
     passed: Timestamp,
     /// The operator whose state is being written for the last cut.
     writing: Option<usize>,
+    /// How far the reading of restored state is.
+    warmth: Warmth,
 }
 
 impl std::fmt::Debug for Chain {
@@ -70,7 +73,8 @@ impl Chain {
     #[must_use]
     pub fn new(links: Vec<Link>) -> Self {
         let (due, leaving) = (VecDeque::new(), VecDeque::new());
-        Chain { links, due, leaving, passed: Timestamp::MIN, writing: None }
+        let (passed, warmth) = (Timestamp::MIN, Warmth::More);
+        Chain { links, due, leaving, passed, writing: None, warmth }
     }
 
     /// Says the restored watermark again: those downstream begin without one, and what the inputs
@@ -223,6 +227,30 @@ impl Chain {
     #[must_use]
     pub fn is_writing(&self) -> bool {
         self.writing.is_some()
+    }
+
+    /// How far the reading of restored state is.
+    #[must_use]
+    pub fn warmth(&self) -> Warmth {
+        self.warmth
+    }
+
+    /// Takes in a page for each operator of what a restore has left to be read, if one is at hand:
+    /// between two batches, when nothing is firing.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn warm(&mut self) -> Result<(), Stopped> {
+        if self.warmth == Warmth::Warm {
+            return Ok(());
+        }
+        self.warmth = Warmth::Warm;
+        for Link { guard, operator, .. } in &mut self.links {
+            let none = Origins::default();
+            let warmth = guard.call("reading its state", &none, || operator.warm())?;
+            self.warmth = self.warmth.max(warmth);
+        }
+        Ok(())
     }
 
     /// Writes some of what was cut, for about a tenth of a millisecond: between two batches. The

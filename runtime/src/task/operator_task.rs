@@ -5,7 +5,8 @@
 //! 2. Records go to the chain. All else goes to the gate, and what the gate passes goes on: a
 //!    watermark into the chain, a barrier behind everything before it, idle and end to the outlet.
 //! 3. Deliver all that leaves before taking more: that is the back-pressure.
-//! 4. While state is being written for a checkpoint, write a step of it after each element.
+//! 4. While state is being written for a checkpoint, write a step of it after each element; while a
+//!    restore has left some to be read, take in a page of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use riverrun_engine::clock::Clock;
 use riverrun_engine::crash_point;
 use riverrun_engine::element::Element;
 use riverrun_engine::planted;
+use riverrun_engine::state::stored::Warmth;
 use riverrun_engine::time::Timestamp;
 
 use super::chain::Chain;
@@ -46,10 +48,21 @@ pub(super) async fn until(at: Option<Timestamp>, clock: &Arc<dyn Clock>) {
     }
 }
 
+/// Until there is something to write or to read: the next page of restored state comes by itself.
+pub(super) async fn quiet(warmth: Warmth) {
+    match warmth {
+        Warmth::Later => tokio::time::sleep(PAGE_PAUSE).await,
+        Warmth::Warm | Warmth::More => tokio::task::yield_now().await,
+    }
+}
+
+/// How long a quiet task waits for the next page of restored state.
+const PAGE_PAUSE: Duration = Duration::from_millis(1);
+
 enum Next {
     Received(Received),
     WallClock,
-    /// Nothing, so that there is time to write state.
+    /// Nothing, so that there is time to write and to read state.
     Quiet,
     Prepared(Result<SinkPart, Stopped>),
 }
@@ -67,13 +80,13 @@ impl OperatorTask {
                 self.outlet.flush().await?;
             }
             let timer = self.chain.next_wall_clock();
-            let writing = self.chain.is_writing();
+            let (writing, warmth) = (self.chain.is_writing(), self.chain.warmth());
             let next = tokio::select! {
                 biased;
                 prepared = self.outlet.prepared() => Next::Prepared(prepared),
                 received = self.inbox.next(&self.gate) => Next::Received(received),
                 () = until(timer, &clock) => Next::WallClock,
-                () = tokio::task::yield_now(), if writing => Next::Quiet,
+                () = quiet(warmth), if writing || warmth != Warmth::Warm => Next::Quiet,
             };
             match next {
                 Next::Quiet => {}
@@ -95,6 +108,7 @@ impl OperatorTask {
             if writing {
                 write_some(&mut self.chain, &mut self.outlet).await?;
             }
+            self.chain.warm()?;
             // Timers of the wall clock must fire even while records never cease to come.
             if timer.is_some_and(|at| at <= clock.now()) {
                 self.chain.wall_clock();

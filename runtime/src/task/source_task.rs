@@ -16,13 +16,14 @@ use riverrun_engine::element::{Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedReader, Fetched};
 use riverrun_engine::metrics::OperatorMetrics;
 use riverrun_engine::planted;
+use riverrun_engine::state::stored::Warmth;
 use riverrun_engine::time::Timestamp;
 use riverrun_engine::watermark::SourceWatermark;
 use tokio::sync::mpsc;
 
 use super::chain::Chain;
 use super::failure::{Guard, Stopped};
-use super::operator_task::{snapshot, until, write_all, write_some};
+use super::operator_task::{quiet, snapshot, until, write_all, write_some};
 use super::outlet::Outlet;
 use super::report::{Order, Part, Report};
 
@@ -95,6 +96,7 @@ impl SourceTask {
                 _ => Fetched::Pending,
             };
             write_some(&mut self.chain, &mut self.outlet).await?;
+            self.chain.warm()?;
             match fetched {
                 Fetched::Batch(batch) => {
                     crash_point!("source.batch");
@@ -195,7 +197,8 @@ impl SourceTask {
     async fn wait(&mut self, clock: &Arc<dyn Clock>, life: Life) -> Result<Life, Stopped> {
         let timer = self.chain.next_wall_clock();
         let reading = life == Life::Reading;
-        let writing = self.chain.is_writing();
+        let warmth = self.chain.warmth();
+        let busy = self.chain.is_writing() || warmth != Warmth::Warm;
         tokio::select! {
             biased;
             order = self.orders.recv() => match order {
@@ -206,7 +209,7 @@ impl SourceTask {
             () = self.reader.ready(), if reading => {}
             () = until(timer, clock) => self.chain.wall_clock(),
             () = tokio::time::sleep(WATERMARK_TICK), if reading => {}
-            () = tokio::task::yield_now(), if writing => {}
+            () = quiet(warmth), if busy => {}
         }
         self.outlet.deliver(&mut self.chain).await?;
         Ok(life)

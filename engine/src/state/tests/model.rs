@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::files::PlainFiles;
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::data::Rmp;
 use crate::graph::Uid;
@@ -251,6 +252,14 @@ impl Subtask {
 
     pub(super) fn restore(&mut self, snapshot: &[StateSnapshot]) {
         self.restore_and(snapshot, |_, _| {});
+    }
+
+    /// Restores; of the values only the door is taken, with pages of so many rows.
+    pub(super) fn restore_lazily(&mut self, snapshot: &[StateSnapshot], page_rows: usize) {
+        let files = PlainFiles::of(snapshot, ("values", self.store.range()), page_rows);
+        self.store.restore_from("values", Box::new(files)).expect("it can be read by key");
+        let others: Vec<_> = snapshot.iter().filter(|s| s.state != "values").cloned().collect();
+        self.restore(&others);
     }
 
     /// Restores, and lets `between` happen after each section.

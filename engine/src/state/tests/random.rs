@@ -18,6 +18,10 @@ enum Event {
     /// Back to the last whole snapshot, at this many subtasks; memory presses after every so many
     /// sections.
     Crash(u32, usize),
+    /// The same, with the values left in the files, in pages of so many rows.
+    CrashLazily(u32, usize),
+    /// Every subtask takes so many pages of those, if there are any.
+    Warm(usize),
     /// Looks at everything, and so brings everything back into memory.
     Check,
 }
@@ -54,6 +58,9 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
         3 => (0..4_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
         1 => (1..=4_u32, 1..8_usize).prop_map(|(subtasks, every)| Event::Crash(subtasks, every)),
+        2 => (1..=4_u32, 1..6_usize)
+            .prop_map(|(subtasks, rows)| Event::CrashLazily(subtasks, rows)),
+        4 => (1..10_usize).prop_map(Event::Warm),
         2 => Just(Event::Check),
     ]
 }
@@ -92,6 +99,7 @@ impl World {
             let mut rounds = between.iter();
             let mut round = |subtask: &mut Subtask| {
                 subtask.store.evict(step % 4, step);
+                subtask.store.warm().expect("reads");
                 for change in rounds.next().into_iter().flatten() {
                     change_all(std::slice::from_mut(subtask), change);
                 }
@@ -114,6 +122,22 @@ impl World {
             });
         }
         self.plain = self.stored_plain.clone();
+    }
+
+    fn crash_lazily(&mut self, parallelism: u32, page_rows: usize) {
+        self.subtasks = Self::subtasks(parallelism);
+        for subtask in &mut self.subtasks {
+            subtask.restore_lazily(&self.stored, page_rows);
+        }
+        self.plain = self.stored_plain.clone();
+    }
+
+    fn warm(&mut self, pages: usize) {
+        for subtask in &mut self.subtasks {
+            for _ in 0..pages {
+                subtask.store.warm().expect("reads");
+            }
+        }
     }
 
     fn check(&mut self) -> Result<(), TestCaseError> {
@@ -178,9 +202,14 @@ proptest! {
                 }
                 Event::Snapshot(full, step, between) => world.snapshot(full, step, between),
                 Event::Crash(parallelism, every) => world.crash(parallelism, every),
+                Event::CrashLazily(parallelism, rows) => world.crash_lazily(parallelism, rows),
+                Event::Warm(pages) => world.warm(pages),
                 Event::Check => world.check()?,
             }
         }
+        world.check()?;
+        world.crash_lazily(3, 2);
+        world.warm(3);
         world.check()?;
         world.crash(2, 3);
         world.check()?;

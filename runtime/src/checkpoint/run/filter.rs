@@ -1,15 +1,26 @@
-//! Whether a run may hold a key: a bloom filter over the hashes of its row keys.
+//! Whether a run, or a sorted section of a segment, may hold a key: a bloom filter over the hashes
+//! of its row keys, and how an index names it.
 //!
-//! Built by [`super::writer`], asked by [`super::reader`] before a block is read. At least ten bits
+//! Built by the writers of both, asked by their readers before a block is read. At least ten bits
 //! a row and seven probes: of the keys that are not there fewer than one in a hundred passes. A
 //! probe `i` looks at bit `(h + i * d) mod bits`, where `h` is the key's hash and `d` its upper
-//! half, made odd; bit `b` is bit `b mod 8` of byte `b / 8`. Frozen with the format of runs.
+//! half, made odd; bit `b` is bit `b mod 8` of byte `b / 8`. Frozen with the formats of both.
 
-use riverrun_engine::key::KeyHash;
+use std::ops::Range;
+
+use bytes::Bytes;
+use riverrun_engine::key::{KeyGroup, KeyHash};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::checkpoint::StoreError;
+use crate::checkpoint::file::StoredFile;
+use crate::checkpoint::frame::{Cursor, FormatError};
 
 const BITS_A_ROW: usize = 10;
 const PROBES: u64 = 7;
 const BYTES_MIN: usize = 8;
+/// Bytes of a filter's place in an index.
+pub(in crate::checkpoint) const PLACE_BYTES: usize = 32;
 
 fn probes(hash: KeyHash, bytes: usize) -> impl Iterator<Item = (usize, u8)> {
     let (start, step) = (hash.0, (hash.0 >> 32) | 1);
@@ -30,9 +41,50 @@ pub fn build(hashes: &[KeyHash]) -> Vec<u8> {
     filter
 }
 
-/// Whether `filter` has a length that a filter can have.
-pub(super) fn is_filter_len(len: u64) -> bool {
-    len >= BYTES_MIN as u64 && len.is_power_of_two()
+/// Where a filter lies.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct FilterPlace {
+    /// Of which key group, and which name of the file.
+    pub(in crate::checkpoint) at: (KeyGroup, u32),
+    /// Its bytes.
+    pub(in crate::checkpoint) stored: Range<u64>,
+    checksum: u64,
+}
+
+/// Appends the place of `filter`, whose bytes begin at `offset`.
+pub(in crate::checkpoint) fn put_place(
+    out: &mut Vec<u8>,
+    (group, name): (KeyGroup, u32),
+    offset: usize,
+    filter: &[u8],
+) {
+    out.extend_from_slice(&name.to_le_bytes());
+    out.extend_from_slice(&group.0.to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+    for number in [offset as u64, filter.len() as u64, xxh3_64(filter)] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+impl FilterPlace {
+    /// The next place of an index; `None` where it is none.
+    pub(in crate::checkpoint) fn take(index: &mut Cursor<'_>) -> Option<FilterPlace> {
+        let (name, group, zero) = (index.u32()?, index.u16()?, index.u16()?);
+        let (offset, len, checksum) = (index.u64()?, index.u64()?, index.u64()?);
+        let stored = offset..offset.checked_add(len)?;
+        let right = zero == 0 && len >= BYTES_MIN as u64 && len.is_power_of_two();
+        right.then_some(FilterPlace { at: (KeyGroup(group), name), stored, checksum })
+    }
+
+    /// Reads and checks it.
+    pub(in crate::checkpoint) async fn read(&self, file: &StoredFile) -> Result<Bytes, StoreError> {
+        let filter = file.range(self.stored.clone()).await?;
+        if xxh3_64(&filter) != self.checksum {
+            let part = format!("filter at byte {}", self.stored.start);
+            return Err(file.damaged(FormatError::Checksum { part }));
+        }
+        Ok(filter)
+    }
 }
 
 /// Whether a key with this hash may be there; `false` is certain.

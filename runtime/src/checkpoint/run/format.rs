@@ -35,9 +35,8 @@ use crate::checkpoint::frame::Kind;
 pub const BLOCK_BYTES: usize = 32 << 10;
 
 pub(super) const KIND: Kind =
-    Kind { name: "run", header: b"RRUNBASE", footer: b"RRUNBASF", version: 1 };
+    Kind { name: "run", header: b"RRUNBASE", footer: b"RRUNBASF", version: 1, oldest: 1 };
 pub(super) const PLACE_BYTES: usize = 40;
-pub(super) const FILTER_PLACE_BYTES: usize = 32;
 
 /// The block holds its rows as they are.
 pub(super) const AS_IS: u16 = 0;

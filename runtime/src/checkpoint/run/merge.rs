@@ -24,7 +24,7 @@ use crate::checkpoint::compaction::Order;
 use crate::checkpoint::frame::FormatError;
 use crate::checkpoint::manifest::{RunEntry, SegmentEntry};
 use crate::checkpoint::pins::Pinned;
-use crate::checkpoint::segment::SegmentWriter;
+use crate::checkpoint::segment::{SORTED_FROM, SegmentWriter};
 use crate::checkpoint::store::CheckpointStore;
 use crate::checkpoint::view::{StateFiles, Trust};
 use crate::checkpoint::{StoreError, names};
@@ -215,7 +215,11 @@ async fn squash(
                 StoreError::Unwritable { checkpoint: task.upto, reason: format!("{error:#}") }
             })?;
             by_group[usize::from(group)] += section.bytes.len() as u64;
-            writer.add(uid, state, &section).map_err(unwritable(task))?;
+            let added = match section.bytes.len() >= SORTED_FROM {
+                true => writer.add_sorted(uid, state, &section),
+                false => writer.add(uid, state, &section),
+            };
+            added.map_err(unwritable(task))?;
         }
         pace.rest().await;
     }

@@ -13,6 +13,6 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use overlay::Overlay;
+pub use overlay::{Overlay, sorted};
 pub use reader::{Row, RunReader};
 pub use writer::RunWriter;

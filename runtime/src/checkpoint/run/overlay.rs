@@ -7,11 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use riverrun_engine::checkpoint::Section;
+use riverrun_engine::key::KeyGroup;
 use riverrun_engine::planted;
 use riverrun_engine::state::entry::{self, Entry, Op};
 
 /// Namespace and key.
 pub type Place = (Bytes, Bytes);
+
+/// What a namespace and a key take beside their bytes.
+const PLACE_OVERHEAD: usize = 2 * size_of::<Bytes>() + 16;
+/// What a value takes beside its bytes.
+const VALUE_OVERHEAD: usize = size_of::<Bytes>() + 8;
 
 /// Drops, then deletes, then puts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,8 +94,28 @@ impl Overlay {
 
     /// The value that one row is given, if it is.
     #[must_use]
-    pub fn put(&self, namespace: &Bytes, key: &Bytes) -> Option<&Bytes> {
-        self.puts.get(&(namespace.clone(), key.clone()))
+    pub fn put(&self, row: &Place) -> Option<&Bytes> {
+        self.puts.get(row)
+    }
+
+    /// Whether it takes rows away.
+    #[must_use]
+    pub fn has_removals(&self) -> bool {
+        !self.drops.is_empty() || !self.deletes.is_empty()
+    }
+
+    /// About how many bytes of memory it takes; what it shares with a section counts in full.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let place = |(namespace, key): &Place| namespace.len() + key.len() + PLACE_OVERHEAD;
+        let puts = self.puts.iter().map(|(at, value)| place(at) + value.len() + VALUE_OVERHEAD);
+        let deletes = self.deletes.iter().map(place);
+        puts.sum::<usize>() + deletes.sum::<usize>() + self.drops.len() * PLACE_OVERHEAD
+    }
+
+    /// The rows it puts, rising: namespace, key, value.
+    pub fn puts(&self) -> impl Iterator<Item = (&Bytes, &Bytes, &Bytes)> {
+        self.puts.iter().map(|((namespace, key), value)| (namespace, key, value))
     }
 
     /// The lowest row it puts.
@@ -133,4 +160,42 @@ impl Overlay {
         }
         Ok((self.drops.len() + self.deletes.len() + self.puts.len()) as u64)
     }
+}
+
+/// The entries that do the same as those of `sections`, one after the other: drops, deletes, then
+/// puts that rise by namespace and key.
+///
+/// # Errors
+/// Bytes that are not entries.
+pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
+    let mut sorted = Section { group, entries: 0, bytes: Vec::new() };
+    let mut puts: Vec<Entry<'_>> = Vec::new();
+    for section in sections {
+        let mut rest = &section.bytes[..];
+        while let Some(entry) = entry::read(&mut rest)? {
+            if entry.op != Op::Put {
+                return with_removals(sorted, sections);
+            }
+            puts.push(entry);
+        }
+    }
+    // Far quicker than an overlay, and most sections are such. Of equal rows the last counts.
+    puts.sort_by(|a, b| (a.namespace, a.key).cmp(&(b.namespace, b.key)));
+    for (at, put) in puts.iter().enumerate() {
+        let next = puts.get(at + 1);
+        if next.is_none_or(|next| (next.namespace, next.key) != (put.namespace, put.key)) {
+            entry::write(&mut sorted.bytes, *put)?;
+            sorted.entries += 1;
+        }
+    }
+    Ok(sorted)
+}
+
+fn with_removals(mut sorted: Section, sections: &[Section]) -> anyhow::Result<Section> {
+    let mut overlay = Overlay::default();
+    for section in sections {
+        overlay.add(&Bytes::copy_from_slice(&section.bytes))?;
+    }
+    sorted.entries = overlay.write(&mut sorted.bytes)?;
+    Ok(sorted)
 }

@@ -5,12 +5,13 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use bytes::Bytes;
-use riverrun_engine::key::{KeyGroup, hash_bytes};
+use riverrun_engine::key::KeyGroup;
 use riverrun_engine::state::entry::{self, Op};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::filter;
-use super::format::{AS_IS, FILTER_PLACE_BYTES, KIND, LZ4, PLACE_BYTES};
+use super::filter::FilterPlace;
+use super::format::{AS_IS, KIND, LZ4, PLACE_BYTES};
 use super::writer::Name;
 use crate::checkpoint::StoreError;
 use crate::checkpoint::file::StoredFile;
@@ -44,13 +45,6 @@ struct Place {
     first: (Bytes, Bytes),
 }
 
-#[derive(Debug)]
-struct FilterPlace {
-    at: (KeyGroup, u32),
-    stored: Range<u64>,
-    checksum: u64,
-}
-
 /// A run whose index was checked. Its memory is the index: about 60 bytes and a key for each block.
 #[derive(Debug)]
 pub struct RunReader {
@@ -74,9 +68,9 @@ impl RunReader {
         let wrong = |part: &str| file.damaged(inconsistent(part));
         let names = index.names().ok_or_else(|| wrong("names"))?;
         let count = index.u32().ok_or_else(|| wrong("filters"))?;
-        let mut filters = Vec::with_capacity((index.rest.len() / FILTER_PLACE_BYTES).min(1 << 16));
+        let mut filters = Vec::with_capacity((index.rest.len() / filter::PLACE_BYTES).min(1 << 16));
         for _ in 0..count {
-            filters.push(filter_place(&mut index).ok_or_else(|| wrong("filters"))?);
+            filters.push(FilterPlace::take(&mut index).ok_or_else(|| wrong("filters"))?);
         }
         let mut places = Vec::with_capacity(index.rest.len() / PLACE_BYTES);
         let (mut at, mut entries) = (HEADER_BYTES as u64, 0_u64);
@@ -225,34 +219,26 @@ impl RunReader {
         Ok(all)
     }
 
-    /// The value of one row, `None` where there is none: the filter is asked first, then one block.
+    /// How many rows `blocks` hold.
+    ///
+    /// # Panics
+    /// When there are no such blocks.
+    #[must_use]
+    pub fn entries_in(&self, blocks: Range<usize>) -> u64 {
+        self.places[blocks].iter().map(|place| u64::from(place.entries)).sum()
+    }
+
+    /// The filter of the state whose blocks these are; `None` where there are none.
     ///
     /// # Errors
-    /// As [`RunReader::read`].
-    pub async fn get(
-        &self,
-        (group, uid, state): (KeyGroup, &str, &str),
-        namespace: &[u8],
-        key: &[u8],
-    ) -> Result<Option<Bytes>, StoreError> {
-        let blocks = self.blocks(group, uid, state);
+    /// A filter that is damaged; storage that does not answer.
+    pub async fn filter(&self, blocks: &Range<usize>) -> Result<Option<Bytes>, StoreError> {
         let Some(first) = self.places.get(blocks.start).filter(|_| !blocks.is_empty()) else {
             return Ok(None);
         };
         let found = self.filters.binary_search_by(|filter| filter.at.cmp(&first.at));
         let place = &self.filters[found.expect("every name with blocks has a filter")];
-        let filter = self.file.range(place.stored.clone()).await?;
-        if xxh3_64(&filter) != place.checksum {
-            let part = format!("filter at byte {}", place.stored.start);
-            return Err(self.file.damaged(FormatError::Checksum { part }));
-        }
-        if !filter::may_hold(&filter, hash_bytes(key)) {
-            return Ok(None);
-        }
-        let block = self.from(blocks, namespace, key).start;
-        let rows = self.rows(block..block + 1).await?;
-        let order = |row: &Row| (&*row.namespace, &*row.key).cmp(&(namespace, key));
-        Ok(rows.binary_search_by(order).ok().map(|at| rows[at].value.clone()))
+        place.read(&self.file).await.map(Some)
     }
 
     /// Reads and checks every block and every filter, and that rows rise within blocks too.
@@ -272,10 +258,7 @@ impl RunReader {
             }
         }
         for place in &self.filters {
-            if xxh3_64(&self.file.range(place.stored.clone()).await?) != place.checksum {
-                let part = format!("filter at byte {}", place.stored.start);
-                return Err(self.file.damaged(FormatError::Checksum { part }));
-            }
+            place.read(&self.file).await?;
         }
         Ok(())
     }
@@ -292,14 +275,6 @@ fn rows_of(group: KeyGroup, block: &Bytes) -> Option<Vec<Row>> {
         rows.push(Row { group, namespace, key, value: block.slice_ref(entry.value) });
     }
     Some(rows)
-}
-
-fn filter_place(index: &mut Cursor<'_>) -> Option<FilterPlace> {
-    let (name, group, zero) = (index.u32()?, index.u16()?, index.u16()?);
-    let (offset, len, checksum) = (index.u64()?, index.u64()?, index.u64()?);
-    let stored = offset..offset.checked_add(len)?;
-    let right = zero == 0 && filter::is_filter_len(len);
-    right.then_some(FilterPlace { at: (KeyGroup(group), name), stored, checksum })
 }
 
 /// The next place of `whole`, whose block begins at `at`.

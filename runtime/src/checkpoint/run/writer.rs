@@ -169,12 +169,7 @@ impl RunWriter {
         self.end_name()?;
         let mut filter_places = Vec::new();
         for (group, name, filter) in &self.filters {
-            filter_places.extend_from_slice(&name.to_le_bytes());
-            filter_places.extend_from_slice(&group.0.to_le_bytes());
-            filter_places.extend_from_slice(&[0; 2]);
-            for number in [self.out.len() as u64, filter.len() as u64, xxh3_64(filter)] {
-                filter_places.extend_from_slice(&number.to_le_bytes());
-            }
+            filter::put_place(&mut filter_places, (*group, *name), self.out.len(), filter);
             self.out.extend_from_slice(filter);
         }
         let index = self.out.len();

@@ -251,8 +251,9 @@ const BAD: &[Case] = &[
         &[],
         "RR0303: job.toml:1: there is no `speed`; there is: parallelism, workers, key_groups, \
          memory, checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
-         checkpoint.retain, spill.dir, restart.attempts, restart.backoff, restart.backoff_max, \
-         log.format, log.level, settings (the job's own settings go under `[settings]`)",
+         checkpoint.retain, checkpoint.lazy_from, spill.dir, restart.attempts, restart.backoff, \
+         restart.backoff_max, log.format, log.level, settings (the job's own settings go under \
+         `[settings]`)",
     ),
     (
         "",
@@ -276,9 +277,10 @@ const BAD: &[Case] = &[
          `RIVERRUN_XYZZYXYZZYXYZZY`; there is: RIVERRUN_PARALLELISM, RIVERRUN_WORKERS, \
          RIVERRUN_KEY_GROUPS, RIVERRUN_MEMORY, RIVERRUN_CHECKPOINT__PATH, \
          RIVERRUN_CHECKPOINT__INTERVAL, RIVERRUN_CHECKPOINT__TIMEOUT, \
-         RIVERRUN_CHECKPOINT__MIN_PAUSE, RIVERRUN_CHECKPOINT__RETAIN, RIVERRUN_SPILL__DIR, \
-         RIVERRUN_RESTART__ATTEMPTS, RIVERRUN_RESTART__BACKOFF, RIVERRUN_RESTART__BACKOFF_MAX, \
-         RIVERRUN_LOG__FORMAT, RIVERRUN_LOG__LEVEL, RIVERRUN_SETTINGS__<NAME>",
+         RIVERRUN_CHECKPOINT__MIN_PAUSE, RIVERRUN_CHECKPOINT__RETAIN, \
+         RIVERRUN_CHECKPOINT__LAZY_FROM, RIVERRUN_SPILL__DIR, RIVERRUN_RESTART__ATTEMPTS, \
+         RIVERRUN_RESTART__BACKOFF, RIVERRUN_RESTART__BACKOFF_MAX, RIVERRUN_LOG__FORMAT, \
+         RIVERRUN_LOG__LEVEL, RIVERRUN_SETTINGS__<NAME>",
     ),
     (
         "",
@@ -286,8 +288,9 @@ const BAD: &[Case] = &[
         &["--conf speed=3"],
         "RR0303: --conf speed: there is no `speed`; there is: parallelism, workers, key_groups, \
          memory, checkpoint.path, checkpoint.interval, checkpoint.timeout, checkpoint.min_pause, \
-         checkpoint.retain, spill.dir, restart.attempts, restart.backoff, restart.backoff_max, \
-         log.format, log.level, settings (the job's own settings are set with `--set`)",
+         checkpoint.retain, checkpoint.lazy_from, spill.dir, restart.attempts, restart.backoff, \
+         restart.backoff_max, log.format, log.level, settings (the job's own settings are set with \
+         `--set`)",
     ),
     (
         "",

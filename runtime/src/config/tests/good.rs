@@ -154,6 +154,7 @@ interval = "1s"      # default
 timeout = "10m"      # default
 min_pause = "0s"     # default
 retain = 3           # default
+lazy_from = "64MiB"  # default
 
 [spill]
 dir = "/data/spill"  # default

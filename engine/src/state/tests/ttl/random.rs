@@ -8,6 +8,8 @@ use crate::clock::ManualClock;
 use crate::key::KeyGroupRange;
 use crate::state::Ttl;
 use crate::state::cut::Budget;
+use crate::state::stored::Warmth;
+use crate::state::tests::files::PlainFiles;
 use crate::state::tests::model::{GROUPS, hash_of};
 use crate::time::{Timestamp, millis};
 use crate::timer::TimeDomain;
@@ -28,8 +30,8 @@ enum Event {
     Snapshot(bool, usize, Vec<Vec<Call>>),
     /// Memory presses on state number such.
     Evict(usize),
-    /// Back to the last whole snapshot, at this many subtasks.
-    Crash(u32),
+    /// Back to the last whole snapshot, at this many subtasks; values may be left in the files.
+    Crash(u32, bool),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -66,7 +68,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (prop::bool::weighted(0.2), 1..20_usize, between)
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
         3 => (0..3_usize).prop_map(Event::Evict),
-        1 => (1..=3_u32).prop_map(Event::Crash),
+        1 => (1..=3_u32, any::<bool>()).prop_map(|(subtasks, lazy)| Event::Crash(subtasks, lazy)),
     ]
 }
 
@@ -155,7 +157,7 @@ impl World {
         Ok(())
     }
 
-    fn crash(&mut self, parallelism: u32) {
+    fn crash(&mut self, parallelism: u32, lazy: bool) {
         self.subtasks = Self::subtasks(self.ttl, parallelism);
         let (plain, at) = self.stored_plain.clone();
         self.plain = plain;
@@ -164,7 +166,11 @@ impl World {
         }
         for subtask in &mut self.subtasks {
             let range = subtask.store.range();
-            for state in &self.stored {
+            if lazy {
+                let files = PlainFiles::of(&self.stored, ("value", range), 2);
+                subtask.store.restore_from("value", Box::new(files)).expect("by key");
+            }
+            for state in self.stored.iter().filter(|state| !lazy || state.state != "value") {
                 for section in state.sections.iter().filter(|s| range.contains(s.group)) {
                     let done = subtask.store.restore(&state.state, section.group, &section.bytes);
                     done.expect("what was written can be read");
@@ -205,9 +211,12 @@ impl World {
             }
             Event::Snapshot(full, step, between) => self.snapshot(*full, *step, between)?,
             Event::Evict(state) => {
-                self.subtasks.iter_mut().for_each(|s| s.store.evict(*state, 1));
+                for subtask in &mut self.subtasks {
+                    subtask.store.evict(*state, 1);
+                    subtask.store.warm().expect("reads");
+                }
             }
-            Event::Crash(parallelism) => self.crash(*parallelism),
+            Event::Crash(parallelism, lazy) => self.crash(*parallelism, *lazy),
         }
         Ok(())
     }
@@ -216,6 +225,9 @@ impl World {
     fn end(&mut self) -> Result<(), TestCaseError> {
         self.snapshot(false, 7, &[])?;
         self.advance(2 * TTL_MS);
+        for subtask in &mut self.subtasks {
+            while subtask.store.warm().expect("reads") != Warmth::Warm {}
+        }
         for _ in 0..60 {
             self.subtasks.iter_mut().for_each(|s| s.store.sweep().expect("sweeps"));
         }
@@ -226,7 +238,7 @@ impl World {
         let mut sections = self.stored.iter().flat_map(|state| &state.sections);
         prop_assert!(sections.next().is_none(), "a full snapshot of nothing");
         self.stored = delta;
-        self.crash(1);
+        self.crash(1, false);
         prop_assert_eq!(self.entries(), 0, "restored from what changed");
         Ok(())
     }
@@ -249,7 +261,7 @@ proptest! {
             world.happen(event)?;
         }
         world.check()?;
-        world.crash(2);
+        world.crash(2, true);
         world.check()?;
         world.end()?;
     }

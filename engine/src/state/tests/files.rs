@@ -1,0 +1,98 @@
+//! Snapshots as files that are read later: the plain twin of what the runtime has behind
+//! [`StoredRows`].
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::checkpoint::StateSnapshot;
+use crate::key::{KeyGroup, KeyGroupRange};
+use crate::operator::Result;
+use crate::state::entry::{self, Entry, Op};
+use crate::state::stored::{StoredPage, StoredRows, Wait};
+
+/// The rows of one state in the key groups of a subtask.
+pub(super) struct PlainFiles {
+    rows: BTreeMap<(KeyGroup, Vec<u8>), Vec<u8>>,
+    pages: VecDeque<StoredPage>,
+    /// Whether the next page is at hand: every other time that it is asked for.
+    at_hand: bool,
+}
+
+impl PlainFiles {
+    /// Of `state` in `snapshots`, one after the other, in pages of so many rows.
+    pub(super) fn of(
+        snapshots: &[StateSnapshot],
+        (state, range): (&str, KeyGroupRange),
+        page_rows: usize,
+    ) -> Self {
+        // By key: its values, the newest first, none of before it was deleted.
+        let mut versions: BTreeMap<(KeyGroup, Vec<u8>), VecDeque<Vec<u8>>> = BTreeMap::new();
+        let own = snapshots.iter().filter(|snapshot| snapshot.state == state);
+        let sections = own.flat_map(|snapshot| &snapshot.sections);
+        for section in sections.filter(|section| range.contains(section.group)) {
+            let mut rest = &section.bytes[..];
+            while let Some(entry) = entry::read(&mut rest).expect("entries") {
+                let of = (section.group, entry.key.to_vec());
+                match entry.op {
+                    Op::Put => {
+                        versions.entry(of).or_default().push_front(entry.value.to_vec());
+                    }
+                    Op::Delete => drop(versions.remove(&of)),
+                    Op::Drop => panic!("it has no namespaces"),
+                }
+            }
+        }
+        let mut pages = VecDeque::new();
+        for group in range.iter().map(KeyGroup) {
+            let of_group = || versions.iter().filter(move |((own, _), _)| *own == group);
+            let newest = of_group().map(|((_, key), values)| (key, &values[0]));
+            // What a newer layer holds comes again from older ones.
+            let older = of_group().flat_map(|((_, key), values)| {
+                values.iter().skip(1).map(move |value| (key, value))
+            });
+            for rows in [newest.collect::<Vec<_>>(), older.collect()] {
+                for page in rows.chunks(page_rows) {
+                    pages.push_back(StoredPage::Rows(group, entries(page)));
+                }
+            }
+            pages.push_back(StoredPage::Whole(group));
+        }
+        let rows = versions.into_iter().map(|(of, mut values)| {
+            let newest = values.pop_front().expect("has one");
+            (of, newest)
+        });
+        PlainFiles { rows: rows.collect(), pages, at_hand: false }
+    }
+}
+
+fn entries(rows: &[(&Vec<u8>, &Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (key, value) in rows {
+        let row = Entry { op: Op::Put, namespace: &[], key, value };
+        entry::write(&mut bytes, row).expect("short");
+    }
+    bytes
+}
+
+impl StoredRows for PlainFiles {
+    fn rows(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn read(&mut self, keys: &[(KeyGroup, &[u8])]) -> Result<Vec<Option<Vec<u8>>>> {
+        let row =
+            |(group, key): &(KeyGroup, &[u8])| self.rows.get(&(*group, key.to_vec())).cloned();
+        Ok(keys.iter().map(row).collect())
+    }
+
+    fn page(&mut self, wait: Wait) -> Result<StoredPage> {
+        self.at_hand = wait == Wait::Yes || !self.at_hand;
+        if !self.at_hand {
+            return Ok(StoredPage::Later);
+        }
+        Ok(self.pages.pop_front().unwrap_or(StoredPage::End))
+    }
+}

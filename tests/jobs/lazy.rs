@@ -1,0 +1,220 @@
+//! Jobs that begin before their state is read: the sums are those of a plain map, whatever was
+//! asked for before, while and behind the rest was read, at any parallelism, through stops, failed
+//! attempts and savepoints; a damaged block is refused by the name of its file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use riverrun::connectors::memory::{MemoryInput, MemoryOutput, MemorySource};
+use riverrun::prelude::*;
+use riverrun::runtime::config::{Bytes, From};
+use riverrun::runtime::control::{CommandKind, Control};
+use riverrun::runtime::status::JobStatus;
+
+use crate::world::{World, await_running, give};
+
+const KEYS: u64 = 12_000;
+const STOP: CommandKind = CommandKind::Stop { savepoint: false };
+
+/// A job whose sum fails once, at the number that `fails` holds.
+#[derive(Clone)]
+struct Sums {
+    source: MemorySource<u64>,
+    input: MemoryInput<u64>,
+    output: MemoryOutput<(u64, u64)>,
+    fails: Arc<AtomicU64>,
+}
+
+impl Sums {
+    fn new() -> Self {
+        let (source, input) = MemorySource::live(1);
+        let fails = Arc::new(AtomicU64::new(u64::MAX));
+        Sums { source, input, output: MemoryOutput::new(), fails }
+    }
+
+    fn pipeline(&self, job: &Job) {
+        let fails = self.fails.clone();
+        let add = move |(sum, text): &mut (u64, String), n: u64| {
+            let told = fails.compare_exchange(n, u64::MAX, Ordering::Relaxed, Ordering::Relaxed);
+            assert!(told.is_err(), "told to fail at {n}");
+            *sum += n;
+            // Long enough that sections are sorted, with a length that tells keys apart.
+            *text = "0123456789".repeat(12 + (n % 5) as usize);
+            (n % KEYS, *sum)
+        };
+        let numbers = job.source("numbers", self.source.clone()).key_by(|n| n % KEYS);
+        numbers.scan("sums", add).sink("out", self.output.sink());
+    }
+
+    /// Runs while `feed` pushes numbers, until `order` was carried out.
+    fn run(
+        &self,
+        world: &World,
+        order: CommandKind,
+        feed: impl FnOnce(&MemoryInput<u64>) + Send + 'static,
+    ) -> Arc<JobStatus> {
+        let (control, orders) = Control::by_hand();
+        let input = self.input.clone();
+        let feeder = std::thread::spawn(move || {
+            await_running(&orders);
+            feed(&input);
+            give(&orders, order).expect("runs").expect("stops");
+        });
+        let (ended, status) = world.start(|job| self.pipeline(job), control);
+        feeder.join().expect("no panic");
+        ended.expect("it stops well");
+        status
+    }
+
+    /// What came out is what a plain map says of the numbers in their order.
+    fn check(&self, numbers: &[u64]) {
+        let mut expected: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for n in numbers {
+            let sums = expected.entry(n % KEYS).or_default();
+            sums.push(sums.last().unwrap_or(&0) + n);
+        }
+        let mut got: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for (key, sum) in self.output.items() {
+            got.entry(key).or_default().push(sum);
+        }
+        let wrong = expected.iter().find(|(key, sums)| got.get(key) != Some(sums));
+        assert_eq!(wrong.map(|(key, sums)| (key, Some(sums), got.get(key))), None);
+        assert_eq!(got.len(), expected.len());
+    }
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.config.key_groups = 8;
+    world.config.checkpoint.lazy_from = Bytes::default();
+    world.config.spill.dir = world.folder.path().join("spill").display().to_string();
+    world
+}
+
+fn push(input: &MemoryInput<u64>, numbers: &[u64]) {
+    numbers.iter().for_each(|n| input.push(0, *n));
+}
+
+#[test]
+fn a_job_that_begins_before_its_state_is_read_sums_as_if_it_had_been() {
+    let (mut world, sums) = (world(), Sums::new());
+    let mut all: Vec<u64> = (0..2 * KEYS).collect();
+    let first = all.clone();
+    sums.run(&world, STOP, move |input| push(input, &first));
+    for (round, parallelism) in [3, 1, 2, 4].into_iter().enumerate() {
+        world = world.at(parallelism);
+        let step = [977, 3, 61, 1][round];
+        let numbers: Vec<u64> = (0..KEYS).step_by(step).map(|n| n + 7 * KEYS).collect();
+        all.extend(&numbers);
+        let fails = round % 2 == 0;
+        let at = if fails { numbers[numbers.len() / 2] } else { u64::MAX };
+        sums.fails.store(at, Ordering::Relaxed);
+        let (output, wanted) = (sums.output.clone(), all.len());
+        let status = sums.run(&world, STOP, move |input| {
+            push(input, &numbers);
+            // Whoever stops an attempt that has failed gets no checkpoint.
+            while fails && output.items().len() < wanted {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        assert_eq!(status.cold_states(), 0, "nothing is left behind by a run");
+    }
+    let last: Vec<u64> = (0..KEYS).collect();
+    push(&sums.input, &last);
+    all.extend(&last);
+    sums.input.close();
+    world.run(|job| sums.pipeline(job)).expect("it ends");
+    sums.check(&all);
+}
+
+#[test]
+fn a_savepoint_of_a_job_that_is_not_warm_holds_everything() {
+    let (mut world, sums) = (world(), Sums::new());
+    let mut all: Vec<u64> = (0..KEYS).collect();
+    let first = all.clone();
+    sums.run(&world, STOP, move |input| push(input, &first));
+    let some: Vec<u64> = (0..KEYS).step_by(50).collect();
+    all.extend(&some);
+    let stop = CommandKind::Stop { savepoint: true };
+    let status = sums.run(&world, stop, move |input| push(input, &some));
+    assert!(status.last_checkpoint().is_some_and(|last| last.bytes > 100 * KEYS), "all of it");
+    // Only its own files are needed: it is restored from a copy, in another store.
+    let savepoint = status.last_checkpoint().expect("was just taken").checkpoint;
+    let from = format!("{}#{savepoint}", world.config.checkpoint.path);
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    world.config.checkpoint.path = elsewhere.path().display().to_string();
+    world.options.from = From::Checkpoint(from);
+    let last: Vec<u64> = (0..KEYS).collect();
+    push(&sums.input, &last);
+    all.extend(&last);
+    sums.input.close();
+    world.run(|job| sums.pipeline(job)).expect("it ends");
+    sums.check(&all);
+}
+
+/// The longest file of state.
+fn longest(world: &World) -> PathBuf {
+    let files = ["segments", "runs"].into_iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(world.folder.path().join(folder));
+        entries.into_iter().flatten().map(|entry| entry.expect("lists").path())
+    });
+    let length = |file: &PathBuf| file.metadata().map_or(0, |file| file.len());
+    files.max_by_key(length).expect("there is state")
+}
+
+#[test]
+fn a_damaged_block_ends_the_attempt_and_then_the_checkpoint_is_refused() {
+    let (mut world, sums) = (world(), Sums::new());
+    world.config.checkpoint.interval = Duration::from_secs(600);
+    sums.run(&world, STOP, |input| push(input, &(0..KEYS).collect::<Vec<_>>()));
+    let file = longest(&world);
+    let whole = std::fs::read(&file).expect("reads");
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 0x10;
+    std::fs::write(&file, damaged).expect("writes");
+    let visible = sums.output.items().len();
+
+    let job = |job: &Job| sums.pipeline(job);
+    let (ended, status) = world.start(job, Control::detached());
+    let error = ended.expect_err("refused").to_string();
+    let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(error.contains(&name), "'{name}' is not in: {error}");
+    let failure = status.last_failure().expect("it had begun, and then read the block");
+    assert!(failure.contains(&name) && failure.contains("'sums'"), "{failure}");
+    assert_eq!(sums.output.items().len(), visible);
+
+    std::fs::write(&file, whole).expect("writes");
+    push(&sums.input, &[1, 2, 3]);
+    sums.input.close();
+    world.run(|job| sums.pipeline(job)).expect("whole again, it goes on");
+    sums.check(&(0..KEYS).chain([1, 2, 3]).collect::<Vec<_>>());
+}
+
+#[test]
+fn all_is_warm_by_itself_and_the_status_says_when() {
+    let (world, sums) = (world(), Sums::new());
+    sums.run(&world, STOP, |input| push(input, &(0..KEYS).collect::<Vec<_>>()));
+    let (control, orders) = Control::by_hand();
+    let job = Job::new(serde_json::Value::Null);
+    sums.pipeline(&job);
+    let graph = job.into_graph();
+    let status = Arc::new(JobStatus::of("test", &graph));
+    let watched = status.clone();
+    let watcher = std::thread::spawn(move || {
+        await_running(&orders);
+        let began = Instant::now();
+        while watched.cold_states() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "it never gets warm");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        give(&orders, STOP).expect("runs").expect("stops");
+    });
+    let (config, options) = (&world.config, &world.options);
+    let ended =
+        riverrun::runtime::run::run_job("test", graph, config, options, status.clone(), control);
+    watcher.join().expect("no panic");
+    ended.expect("it stops");
+}
