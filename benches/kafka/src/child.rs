@@ -82,12 +82,12 @@ pub(crate) fn timed(start: impl FnOnce() -> Result<Child>) -> Result<Spent> {
     Ok(Spent { wall: began.elapsed(), cpu: of_children()?.saturating_sub(before) })
 }
 
-/// Linux counts processor time in hundredths of a second for whoever asks.
+/// Linux counts CPU time in hundredths of a second for whoever asks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Processor time of all children that have ended and were waited for.
+/// CPU time of all children that have ended and were waited for.
 fn of_children() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat").context("processor time: needs Linux")?;
+    let stat = std::fs::read_to_string("/proc/self/stat").context("CPU time: needs Linux")?;
     // Behind the name, which may hold anything: state is field 3, `cutime` 16, `cstime` 17.
     let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
     let ticks = fields.split_whitespace().skip(16 - 3).take(2).map(str::parse::<u32>);

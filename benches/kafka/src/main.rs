@@ -3,7 +3,7 @@
 //! 1. A broker of its own is started, on the same cores; the input topic is filled once.
 //! 2. For each row, engine and bare loop run in turns, each as a process of its own, each into a
 //!    topic of its own; what they wrote is read back and must agree with what was computed by hand.
-//! 3. Rates and processor time are those of the whole process, from its start to its end.
+//! 3. Rates and CPU time are those of the whole process, from its start to its end.
 //!
 //! One binary in several roles: what it runs itself it tells by [`ROLE`].
 #![allow(clippy::disallowed_methods, reason = "a bench measures, and runs processes")]

@@ -15,7 +15,7 @@ use crate::fill;
 /// Groups of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rows {
-    /// Records a second and processor time, beside the bare loop.
+    /// Records a second and CPU time, beside the bare loop.
     Throughput,
     /// From a record's writing to its result's reading.
     Latency,

@@ -1,4 +1,4 @@
-//! From the start after a `kill -9` to the first new result that a reader of committed records sees.
+//! From the start after a `kill -9` to the first new result among the committed records.
 
 use std::time::{Duration, Instant};
 

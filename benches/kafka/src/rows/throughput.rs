@@ -1,4 +1,4 @@
-//! Records a second and processor time a record, engine and bare loop in turns.
+//! Records a second and CPU time a record, engine and bare loop in turns.
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
@@ -19,7 +19,7 @@ fn intervals(work: Work) -> &'static [(u64, f64)] {
     }
 }
 
-/// How much more processor time than the bare loop the engine may take.
+/// How much more CPU time than the bare loop the engine may take.
 const CPU_MOST: f64 = 1.25;
 
 struct Measured {

@@ -1,5 +1,6 @@
-//! The calls of librdkafka that rust-rdkafka does not have, or has slower: sending by a kept topic
-//! handle, in batches or with headers and timestamps, and a flush that waits no longer than it must.
+//! The calls of librdkafka that rust-rdkafka does not have, or has slower: sending by a kept
+//! topic handle, in batches or with headers and timestamps, and a flush that waits no longer than
+//! it must.
 
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;
