@@ -79,14 +79,15 @@ const LATER: &str = "commit.told";
 
 impl Plan {
     pub(super) fn new(wanted: Wanted, passings: BTreeMap<String, u64>, run_ms: u64) -> Self {
-        let starts = |when| matches!(when, When::Start | When::Restored | When::Rescaled);
+        use When::{Kafka, KafkaStart, Rescaled, Restored, Running, Start};
+        let starts = |when| matches!(when, Start | Restored | Rescaled | KafkaStart);
         let points = wanted.points.iter().copied();
         let (starting, mut running): (Vec<_>, Vec<_>) =
             points.map(|point| (point, Action::Kill)).partition(|(point, _)| starts(point.when));
         let failing = wanted.points.iter().filter(|point| point.fails);
         running.extend(failing.map(|point| (*point, Action::Error)));
         if wanted.zombie {
-            let plain = wanted.points.iter().filter(|point| point.when == When::Running);
+            let plain = wanted.points.iter().filter(|point| matches!(point.when, Running | Kafka));
             running.extend(plain.map(|point| (*point, Action::Stop)));
         }
         Plan { wanted, running, starting, passings, run_ms }
@@ -162,7 +163,7 @@ mod tests {
     use riverrun_engine::crash::POINTS;
 
     fn plan(random: bool, zombie: bool) -> Plan {
-        let points = POINTS.iter().filter(|point| point.when != When::Kafka).collect();
+        let points = POINTS.iter().collect();
         let wanted = Wanted { points, random, zombie, rescale: vec![1, 2, 4], seed: 7 };
         let passings = POINTS.iter().map(|point| (point.name.to_owned(), 50)).collect();
         Plan::new(wanted, passings, 1000)
@@ -181,7 +182,7 @@ mod tests {
     fn a_round_comes_by_every_point_and_the_next_does_so_at_once() {
         let plan = plan(false, false);
         let hit = names(&plan, 0..plan.round());
-        for point in POINTS.iter().filter(|point| point.when != When::Kafka) {
+        for point in &POINTS {
             assert!(hit.contains(&point.name), "{}", point.name);
         }
         for number in plan.round()..2 * plan.round() {
