@@ -22,8 +22,8 @@ use super::jobs::{Built, TIMEOUT_MS};
 use super::judge::Judge;
 
 const LONG_EVERY: u64 = 5;
-/// Between two kills of the broker: within the lives of one to three runs.
-const BETWEEN_MS: (u64, u64) = (4_000, 16_000);
+/// Between two kills of the broker, or the judgement of a life and the next: within a life.
+const BETWEEN_MS: (u64, u64) = (1_000, 7_000);
 /// How long it stays away otherwise.
 const AWAY_MS: (u64, u64) = (0, 3_000);
 /// How long behind the timeout it comes back.

@@ -50,7 +50,7 @@ pub(crate) struct Options {
     #[arg(long)]
     target: Option<Target>,
     /// Asks a drill that runs elsewhere about a life: what `--kafka` has its drill do.
-    #[arg(long, hide = true, value_name = "FOLDER", exclusive = true)]
+    #[arg(long, hide = true, value_name = "FOLDER")]
     ask: Option<PathBuf>,
     /// Of which life.
     #[arg(hide = true, requires = "ask")]

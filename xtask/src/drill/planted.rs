@@ -4,6 +4,7 @@
 //! names one makes it in its disturbed runs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
@@ -28,11 +29,14 @@ pub(super) fn run(only: Option<&str>, jobs: &[Job]) -> Result<bool> {
     let mut built: BTreeMap<Job, Built> = BTreeMap::new();
     let mut missed = Vec::new();
     for bug in &bugs {
-        if !built.contains_key(&bug.job) {
-            progress.say("building a job with the planted bugs");
-            built.insert(bug.job, Built::new(bug.job, true, &folder)?);
-        }
-        match caught(bug, &built[&bug.job])? {
+        let built = match built.entry(bug.job) {
+            Entry::Occupied(built) => built.into_mut(),
+            Entry::Vacant(place) => {
+                progress.say("building a job with the planted bugs");
+                place.insert(Built::new(bug.job, true, &folder)?)
+            }
+        };
+        match caught(bug, built)? {
             Some(by) => progress.say(&format!("caught  {}: {}; {by}", bug.name, bug.what)),
             None => {
                 progress.say(&format!("MISSED  {}: {}", bug.name, bug.what));
