@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::graph::Uid;
 use crate::metrics::OperatorMetrics;
 use crate::operator::Result;
+use crate::rehearsal::Scratch;
 
 /// Threads of their own for blocking work: the door to spawning.
 pub trait Threads: Send + Sync + 'static {
@@ -50,8 +51,8 @@ pub struct TaskContext {
     pub threads: Arc<dyn Threads>,
     /// Waiting.
     pub sleep: Arc<dyn Sleep>,
-    /// In a drill: the folder below which a sink writes in place of where its output belongs.
-    pub scratch: Option<Arc<Path>>,
+    /// In a drill: where sinks write in place of where their output belongs, and what is read.
+    pub scratch: Option<Arc<Scratch>>,
     /// The subtask's counters.
     pub metrics: Arc<OperatorMetrics>,
 }
@@ -68,9 +69,15 @@ impl TaskContext {
     #[must_use]
     pub fn output_folder(&self, folder: &Path) -> PathBuf {
         match &self.scratch {
-            Some(scratch) => scratch.join(&*self.uid.0),
+            Some(scratch) => scratch.folder.join(&*self.uid.0),
             None => folder.to_owned(),
         }
+    }
+
+    /// In a drill: what this source is to read, if its input may move.
+    #[must_use]
+    pub fn slice(&self) -> Option<&str> {
+        self.scratch.as_ref()?.slices.get(&self.uid).map(String::as_str)
     }
 
     /// Runs blocking work on a thread of its own and waits for it without blocking the worker.

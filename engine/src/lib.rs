@@ -25,6 +25,7 @@ pub mod output;
 pub mod outside;
 #[cfg_attr(not(feature = "planted"), path = "planted_absent.rs")]
 pub mod planted;
+pub mod rehearsal;
 pub mod sink;
 pub mod source;
 pub mod state;

@@ -29,6 +29,7 @@ use crate::data::Data;
 use crate::element::Batch;
 use crate::operator::Result;
 use crate::outside::{About, Outside};
+use crate::rehearsal::Stage;
 
 /// Writes the records of one subtask.
 pub trait SinkWriter<T: Data>: Send + 'static {
@@ -135,8 +136,14 @@ pub trait Participant: Send + 'static {
 /// What becomes of a sink's output while a drill rehearses crashes of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rehearsal {
-    /// It goes below [`TaskContext::scratch`], and is compared.
+    /// It goes below the folder of [`TaskContext::scratch`], and is compared.
     Scratch,
+    /// It goes where [`Sink::stage`] says, under the name of the run's job, and is compared.
+    Staged {
+        /// Whether records may come again after a crash: then only what is lost or changed tells
+        /// anything.
+        repeats: bool,
+    },
     /// Nothing of it outlives the process, so there is nothing to compare.
     Nothing,
     /// It would go where it belongs: no drill runs a job with such a sink.
@@ -189,5 +196,12 @@ pub trait Sink<T: Data>: Send + Sync + 'static {
         let reason = "it does not say where it would write in a drill; a sink of your own says it \
                       by `Sink::rehearsal`";
         Rehearsal::Refused { reason: reason.to_owned() }
+    }
+
+    /// Where its output goes in a drill whose runs call the job `job`, if it is
+    /// [`Rehearsal::Staged`].
+    fn stage(&self, job: &str) -> Option<Box<dyn Stage>> {
+        let _ = job;
+        None
     }
 }

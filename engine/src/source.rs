@@ -16,6 +16,7 @@ use crate::data::Data;
 use crate::element::Batch;
 use crate::operator::Result;
 use crate::outside::{About, Outside};
+use crate::rehearsal::Slicing;
 use crate::time::Timestamp;
 use crate::watermark::Watermarks;
 
@@ -153,6 +154,13 @@ pub trait Source: Send + Sync + Sized + 'static {
         None
     }
 
+    /// For drills of the job `job`: fixes what is read, where input may come or go. In a drill its
+    /// splits are those of [`TaskContext::slice`], and it ends. `None`: it always reads the same.
+    fn slicing(&self, job: &str) -> Option<Box<dyn Slicing>> {
+        let _ = job;
+        None
+    }
+
     /// The clock of the source's records, if it has one.
     fn clock(&self) -> Option<EventClock<Self::Item>> {
         None
@@ -244,6 +252,9 @@ impl<S: Source> Source for Timed<S> {
     }
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
         self.source.outside(about)
+    }
+    fn slicing(&self, job: &str) -> Option<Box<dyn Slicing>> {
+        self.source.slicing(job)
     }
     fn clock(&self) -> Option<EventClock<S::Item>> {
         Some(self.clock.clone())

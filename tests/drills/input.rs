@@ -26,7 +26,8 @@ fn mixed(n: u64) -> u64 {
     (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 16
 }
 
-fn event(file: u64, n: u64) -> Event {
+/// Event `n` of a file.
+pub(crate) fn event(file: u64, n: u64) -> Event {
     let chance = mixed(1 + file + n * FILES);
     let keys = if n < EVENTS / 3 { KEYS } else { FEW };
     // Most of a key's events follow each other within seconds, some after minutes.

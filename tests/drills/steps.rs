@@ -13,7 +13,7 @@ pub(crate) struct Number {
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Numbered {
-    key: u64,
+    pub(crate) key: u64,
     number: u64,
     n: u64,
     sum: u64,

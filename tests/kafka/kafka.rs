@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a child's logs go to the test's")]
 
 mod cluster;
+mod drills;
 mod proxy;
 mod rig;
 mod sink;

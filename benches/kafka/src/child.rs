@@ -15,7 +15,7 @@ use crate::setup::Setup;
 pub(crate) struct Spent {
     /// Of the clock on the wall.
     pub(crate) wall: Duration,
-    /// Of all processors, in user and kernel.
+    /// Of all cores, in user and kernel.
     pub(crate) cpu: Duration,
 }
 

@@ -21,6 +21,16 @@ pub enum When {
     Stop,
     /// While it runs, where it writes to Kafka.
     Kafka,
+    /// At each start, where it writes to Kafka.
+    KafkaStart,
+}
+
+impl When {
+    /// Whether only jobs that write to Kafka come by.
+    #[must_use]
+    pub fn is_kafka(self) -> bool {
+        matches!(self, When::Kafka | When::KafkaStart)
+    }
 }
 
 /// A crash point.
@@ -114,11 +124,12 @@ pub static POINTS: [Point; 64] = [
     at("end.committed", When::Running,
         "every source has ended and all is committed, tasks still end"),
     at("run.over", When::Running, "an attempt is over, the checkpoints are still locked"),
-    at("kafka.fenced", When::Kafka, "earlier attempts' producers are fenced, no marker is read"),
-    at("kafka.marker.read", When::Kafka, "the newest marker is read, nothing is restored"),
-    at("kafka.marker.again", When::Kafka,
+    at("kafka.fenced", When::KafkaStart,
+        "earlier attempts' producers are fenced, no marker is read"),
+    at("kafka.marker.read", When::KafkaStart, "the newest marker is read, nothing is restored"),
+    at("kafka.marker.again", When::KafkaStart,
         "the marker of what holds is sent again, not yet committed"),
-    at("kafka.begun", When::Kafka,
+    at("kafka.begun", When::KafkaStart,
         "the marker of what holds is committed again, no record is read"),
     at("kafka.passed", When::Kafka, "every writer has passed the barrier, nothing is flushed"),
     at("kafka.held.sent", When::Kafka, "what writers still held is sent, the marker is not"),

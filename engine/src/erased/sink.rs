@@ -10,6 +10,7 @@ use crate::context::TaskContext;
 use crate::data::{Data, to_bytes};
 use crate::operator::Result;
 use crate::outside::{About, Outside};
+use crate::rehearsal::Stage;
 use crate::sink::{Participant, Rehearsal, Sink, SinkWriter};
 
 /// Ends when a subtask's part of a checkpoint is safe; with the encoded committable, if any.
@@ -26,6 +27,8 @@ pub trait ErasedSink: Send + Sync {
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>>;
     /// What becomes of its output in a drill.
     fn rehearsal(&self) -> Rehearsal;
+    /// Where its output goes in a drill, if that is no folder.
+    fn stage(&self, job: &str) -> Option<Box<dyn Stage>>;
     /// A writer for one subtask.
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>>;
     /// The participant in the commit and its name.
@@ -59,6 +62,9 @@ impl<T: Data, S: Sink<T>> ErasedSink for Erased<T, S> {
     }
     fn rehearsal(&self) -> Rehearsal {
         self.sink.rehearsal()
+    }
+    fn stage(&self, job: &str) -> Option<Box<dyn Stage>> {
+        self.sink.stage(job)
     }
     fn open(&self, ctx: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async move {

@@ -13,6 +13,7 @@ use crate::data::{from_bytes, to_bytes};
 use crate::element::{Batch, Origin};
 use crate::operator::Result;
 use crate::outside::{About, Outside};
+use crate::rehearsal::Slicing;
 use crate::source::{EventClock, Progress, Source, SourceReader, Split, SplitIndex};
 use crate::time::Timestamp;
 use crate::watermark::{SourceWatermark, SplitClocks, Watermarks};
@@ -39,6 +40,8 @@ pub trait ErasedSource: Send + Sync {
     fn check(&self) -> Result<()>;
     /// What it reaches outside the job.
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>>;
+    /// Fixes what the runs of a drill of the job `job` read.
+    fn slicing(&self, job: &str) -> Option<Box<dyn Slicing>>;
     /// All splits there are now. `restored`: the checkpoint knows splits of this source.
     fn discover<'a>(
         &'a self,
@@ -117,6 +120,10 @@ impl<S: Source> ErasedSource for Erased<S> {
         self.0.outside(about)
     }
 
+    fn slicing(&self, job: &str) -> Option<Box<dyn Slicing>> {
+        self.0.slicing(job)
+    }
+
     fn discover<'a>(
         &'a self,
         ctx: &'a TaskContext,
@@ -137,7 +144,8 @@ impl<S: Source> ErasedSource for Erased<S> {
             let clock = self.0.clock();
             let strategy =
                 clock.as_ref().map_or_else(Watermarks::monotonic, |c| c.watermarks.clone());
-            let bounded = self.0.is_bounded();
+            // Whatever is read in a drill has an end.
+            let bounded = self.0.is_bounded() || ctx.scratch.is_some();
             let clocks = SplitClocks::new(strategy, bounded);
             let reader = ClockedReader {
                 reader,

@@ -268,6 +268,9 @@ impl Coordinator {
             Err(Unstored::Refused(reason)) if decides => return Some(not_left_out(id, &reason)),
             Err(Unstored::Refused(reason)) => return self.checkpoint_failed(reason, state),
         };
+        if planted!("commit.follower.first") {
+            drop(self.participants.follow(id, &sorted).await);
+        }
         if let Err(error) = self.participants.decide(id, &sorted).await {
             return broken(error);
         }

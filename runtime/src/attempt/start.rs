@@ -3,7 +3,6 @@
 //! record. Up to there a stop ends the run without a checkpoint.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,10 +98,6 @@ impl Attempt<'_> {
         (!interval.is_zero()).then_some(interval)
     }
 
-    fn scratch(&self) -> Option<Arc<Path>> {
-        self.config.scratch.as_deref().map(Arc::from)
-    }
-
     fn context(&self, node: &Node) -> TaskContext {
         TaskContext {
             job: self.job.clone(),
@@ -114,7 +109,7 @@ impl Attempt<'_> {
             clock: Arc::new(SystemClock),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
-            scratch: self.scratch(),
+            scratch: self.config.scratch.clone(),
             metrics: self.status.metrics(&node.uid, 0),
         }
     }
@@ -265,7 +260,7 @@ impl Attempt<'_> {
             clock: clock.clone(),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
-            scratch: self.scratch(),
+            scratch: config.scratch.clone(),
             pace: config.pace,
             status: self.status.clone(),
             reports,

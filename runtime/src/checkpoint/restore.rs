@@ -64,6 +64,7 @@ pub async fn begin(
 ) -> Result<Begin, RestoreError> {
     let stored = store.list().await?;
     let number = |name: &CheckpointName| name.checkpoint;
+    let committed = committed.filter(|_| !planted!("choose.stored"));
     let decided: Decided = committed.as_ref().map(|name| name.as_ref().map(number));
     let older = usize::from(planted!("choose.older") && stored.len() > 1);
     let known = &stored[..stored.len() - older];

@@ -73,8 +73,14 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) accept_duplicates: bool,
     /// Writes all output and checkpoints below this folder: what a drill's runs do
-    #[arg(long, value_name = "FOLDER", hide = true)]
+    #[arg(long, value_name = "FOLDER", hide = true, requires = "alias")]
     pub(super) scratch: Option<PathBuf>,
+    /// The name of the job in a drill, which no other run has
+    #[arg(long, value_name = "NAME", hide = true, requires = "scratch")]
+    pub(super) alias: Option<String>,
+    /// The folder of the checkpoints, below that of the drill
+    #[arg(long, value_name = "NAME", hide = true, requires = "scratch")]
+    pub(super) checkpoints: Option<String>,
     /// Lets sources rest after each batch: what a drill's runs do
     #[arg(long, value_name = "TIME", hide = true, requires = "scratch")]
     pub(super) pace: Option<humantime::Duration>,
@@ -259,8 +265,9 @@ Examples:
   my-job drill --random --duration 10m --rescale 1,2,3,4 --json drill.json
   my-job drill --seed 42 --life 17          # one life of an earlier drill again
 
-Your own output, checkpoints and offsets are not touched. The job's sources must end, and its output
-must not hold the wall clock, or name the fields that do with --ignore.
+Your own output, topics, checkpoints and offsets are not touched. Of Kafka topics a slice is read that
+is settled once; other sources must end. The output must not hold the wall clock, or name the fields
+that do with --ignore.
 Exit codes: 0 exact; 1 something was lost, doubled, changed or failed; 2 it cannot be told.";
 
 #[derive(Debug, Args)]
@@ -304,6 +311,16 @@ pub(super) struct DrillArgs {
     /// How long a run is stretched to at least, by rests, so that something can happen in it
     #[arg(long, value_name = "TIME", default_value = "1200ms")]
     pub(super) stretch: humantime::Duration,
+    /// How many records are read at most of each source whose input may move
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(super) records: u64,
+    /// How long a run may take before it counts as hung [default: by how long it takes undisturbed]
+    #[arg(long, value_name = "TIME")]
+    pub(super) limit: Option<humantime::Duration>,
+    /// Runs this after each life, with its folder and the name of its job behind; the life fails if
+    /// it does: a check of your own
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) verify: Option<String>,
     /// Where to make the scratch folder [default: the system's folder for such things]
     #[arg(long, value_name = "FOLDER")]
     pub(super) scratch: Option<PathBuf>,

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use riverrun_engine::clock::{Clock as _, SystemClock};
-use riverrun_engine::crash::{POINTS, When, points_of};
+use riverrun_engine::crash::{POINTS, points_of};
+use riverrun_engine::rehearsal::RUN_PREFIX;
 
 use super::args::DrillArgs;
 use super::error::CliError;
@@ -23,7 +24,7 @@ pub(super) fn drill(context: &Context<'_>, args: &DrillArgs) -> Result<Exit, Cli
         return Err(CliError::Graph(problems));
     }
     let rehearsed = Rehearsed::of(&graph)?;
-    let settings = settings(context, args, config.key_groups)?;
+    let settings = settings(context, args, config.key_groups, rehearsed.decides)?;
     drop(graph);
     let seed = settings.wanted.seed;
     out::tell(&format!("drill of '{}', seed {seed}", context.job));
@@ -43,17 +44,18 @@ fn settings(
     context: &Context<'_>,
     args: &DrillArgs,
     key_groups: u16,
+    to_kafka: bool,
 ) -> Result<Settings, DrillError> {
     let points = match &args.points {
         Some(list) if list != "all" => points_of(list)?,
         None if args.random => Vec::new(),
-        _ => POINTS.iter().filter(|point| point.when != When::Kafka).collect(),
+        _ => POINTS.iter().filter(|point| to_kafka || !point.when.is_kafka()).collect(),
     };
     let now = SystemClock.now().as_millis();
     let seed = args.seed.unwrap_or(now.unsigned_abs() % 1_000_000);
     let rescale = parallelisms(&args.rescale, key_groups)?;
     let wanted = Wanted { points, random: args.random, zombie: args.zombie, rescale, seed };
-    let name = format!("riverrun-drill-{}-{}-{now}", context.job, std::process::id());
+    let name = format!("{RUN_PREFIX}{}-{}-{now}", context.job, std::process::id());
     let below = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     Ok(Settings {
         job: context.job.to_owned(),
@@ -65,6 +67,9 @@ fn settings(
         first: args.first,
         ignore: args.ignore.clone(),
         key: args.key.clone(),
+        records: args.records,
+        limit: args.limit.map(|limit| *limit),
+        verify: args.verify.clone(),
         interval: *args.interval,
         stretch: *args.stretch,
         scratch: absolute(below).join(name),

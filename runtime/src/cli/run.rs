@@ -1,7 +1,6 @@
 //! `run`: configuration, graph, logs, control door and display, then the run itself.
 
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +24,12 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<Exit, CliErro
     if !problems.is_empty() {
         return Err(CliError::Graph(problems));
     }
+    let mut job = context.job;
     if let Some(folder) = &args.scratch {
-        Rehearsed::of(&graph)?;
-        lead_into(folder, &mut config);
+        job = args.alias.as_deref().unwrap_or_default();
+        let checkpoints = args.checkpoints.as_deref().unwrap_or(CHECKPOINTS);
+        arm::lead_into(job, folder, checkpoints, &mut config)?;
+        Rehearsed::of(&graph)?.covered_by(config.scratch.as_deref())?;
         config.pace = args.pace.map_or(Duration::ZERO, |pace| *pace);
         arm::end_with_the_drill();
     }
@@ -39,32 +41,24 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<Exit, CliErro
     };
     logs::start(&config.log, screen)?;
     tracing::info!(
-        job = context.job,
+        job,
         parallelism = config.parallelism,
         workers = config.workers,
         checkpoints = config.checkpoint.path,
         "starting"
     );
     let operators = graph.nodes().map(|(_, node)| (node.uid.clone(), node.step)).collect();
-    let status = Arc::new(JobStatus::new(context.job, operators));
+    let status = Arc::new(JobStatus::new(job, operators));
     let (control, door) = serve(Signals::Heard).map_err(CliError::Door)?;
     let began = doors::monotonic();
     let live = Live::start(status.clone(), display);
-    let ended = run_job(context.job, graph, &config, &args.options(), status.clone(), control);
+    let ended = run_job(job, graph, &config, &args.options(), status.clone(), control);
     live.end();
     door.close();
     arm::tell()?;
     let up = duration(doors::monotonic().saturating_sub(began));
     out::tell(&format!("{}; {} in {up}", told(ended?), records(&status)));
     Ok(Exit::Done)
-}
-
-/// All that the run writes goes below `folder`.
-fn lead_into(folder: &Path, config: &mut Config) {
-    let below = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    config.checkpoint.path = below(CHECKPOINTS);
-    config.spill.dir = below("spill");
-    config.scratch = Some(folder.join("out"));
 }
 
 fn display(when: When, config: &Config) -> Display {

@@ -23,10 +23,11 @@ mod tests;
 mod value;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::graph::Uid;
+use riverrun_engine::rehearsal::Scratch;
 use serde::{Deserialize, Serialize};
 
 pub use bytes::Bytes;
@@ -56,10 +57,10 @@ pub struct Config {
     pub log: LogConfig,
     /// The job's own settings, for `job.settings::<S>()`.
     pub settings: serde_json::Value,
-    /// In a drill: the folder below which sinks write in place of where their output belongs. No
+    /// In a drill: where sinks write in place of where their output belongs, and what is read. No
     /// key sets it.
     #[serde(skip)]
-    pub scratch: Option<PathBuf>,
+    pub scratch: Option<Arc<Scratch>>,
     /// In a drill: how long a source rests after each batch. No key sets it.
     #[serde(skip)]
     pub pace: Duration,

@@ -1,19 +1,24 @@
 //! The side of the run: what a drill's child does beside what every run does.
 //!
-//! Called by the command `run`. Crash points are armed where `RIVERRUN_CRASH` says so
+//! Called by the command `run`. What it writes is led into the life's folder, under a name of its
+//! own ([`lead_into`]). Crash points are armed where `RIVERRUN_CRASH` says so
 //! ([`riverrun_engine::crash`]); with `RIVERRUN_DRILL_TALLY` a run that ends says how often it came
 //! by each. A run with a scratch folder ends with the drill that started it: it holds the other
 //! end of its standard input.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use riverrun_engine::crash::{self, Action, CrashOrder};
+use riverrun_engine::rehearsal::{RUN_PREFIX, Scratch};
 
 use super::disk;
 use super::error::DrillError;
 use super::process;
+use super::site::{OUTPUT, SLICES};
+use crate::config::Config;
 use crate::doors;
 
 /// What is to happen at which points.
@@ -22,6 +27,33 @@ pub(super) const CRASH: &str = "RIVERRUN_CRASH";
 pub(super) const PLANTED: &str = "RIVERRUN_DRILL_PLANTED";
 /// Where to say how often each point was passed.
 pub(super) const TALLY: &str = "RIVERRUN_DRILL_TALLY";
+
+/// Leads all that a run writes below `folder`, its checkpoints into `checkpoints` there; `job` is
+/// the name that the run gives its job.
+///
+/// # Errors
+/// A name that a job of the user's could have; slices that cannot be read.
+pub fn lead_into(
+    job: &str,
+    folder: &Path,
+    checkpoints: &str,
+    config: &mut Config,
+) -> Result<(), DrillError> {
+    if !job.starts_with(RUN_PREFIX) {
+        return Err(DrillError::Name { name: job.to_owned() });
+    }
+    let below = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    config.checkpoint.path = below(checkpoints);
+    config.spill.dir = below("spill");
+    let text = disk::read(&folder.join(SLICES))?;
+    let slices = serde_json::from_str(&text).map_err(|error| DrillError::Disk {
+        doing: "understand",
+        path: folder.join(SLICES),
+        source: error.into(),
+    })?;
+    config.scratch = Some(Arc::new(Scratch { folder: folder.join(OUTPUT), slices }));
+    Ok(())
+}
 
 /// Arms the crash points of this process, if its environment says so.
 ///

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::error::DrillError;
 use super::interrupt::Interrupt;
+use super::site::Site;
 use super::{arm, disk, process};
 use crate::config::Flags;
 use crate::doors;
@@ -30,6 +31,8 @@ pub(super) struct Program {
 /// How one run is started.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Start<'a> {
+    /// Below which folder of the life its checkpoints lie; the usual one, if empty.
+    pub(super) checkpoints: &'a str,
     pub(super) parallelism: u32,
     /// How long its sources rest after each batch.
     pub(super) pace: Duration,
@@ -97,20 +100,22 @@ impl Program {
         &self.exe
     }
 
-    /// Starts a run on `folder`, where all it writes goes; `number` tells its words from others'.
+    /// Starts a run on `site`, where all it writes goes; `number` tells its words from others'.
     pub(super) fn start(
         &self,
-        folder: &Path,
+        site: &Site,
         number: usize,
         start: &Start<'_>,
     ) -> Result<Running, DrillError> {
-        disk::create_folder(folder)?;
-        let said = folder.join(format!("run-{number}.log"));
+        let said = site.folder().join(format!("run-{number}.log"));
         let log = disk::create(&said)?;
         let mut command = Command::new(&self.exe);
         command.arg("run").args(&self.arguments);
         command.args(["--parallelism", &start.parallelism.to_string(), "--live", "never"]);
-        command.arg("--scratch").arg(folder);
+        command.arg("--scratch").arg(site.folder()).args(["--alias", site.job()]);
+        if !start.checkpoints.is_empty() {
+            command.args(["--checkpoints", start.checkpoints]);
+        }
         command.args(["--pace", &format!("{}ms", start.pace.as_millis())]);
         command.env_remove(arm::CRASH).env_remove(arm::TALLY);
         if start.honest {
@@ -160,17 +165,34 @@ impl Running {
         mut look: impl FnMut(&mut Self) -> Result<(), DrillError>,
     ) -> Result<Ended, DrillError> {
         loop {
-            if let Some(ended) = self.ended()? {
+            let looked = |running: &mut Self| look(running).map(|()| false);
+            if let Some(ended) = self.wait_until(limit, interrupt, looked)? {
                 return Ok(ended);
+            }
+        }
+    }
+
+    /// Waits until it has ended, or `met`; how it ended, if it has.
+    pub(super) fn wait_until(
+        &mut self,
+        limit: Duration,
+        interrupt: &Interrupt,
+        mut met: impl FnMut(&mut Self) -> Result<bool, DrillError>,
+    ) -> Result<Option<Ended>, DrillError> {
+        loop {
+            if let Some(ended) = self.ended()? {
+                return Ok(Some(ended));
             }
             interrupt.check()?;
             let after = doors::monotonic().saturating_sub(self.began);
             if after > limit {
                 self.kill();
                 drop(self.child.wait());
-                return Ok(Ended::Hung { after });
+                return Ok(Some(Ended::Hung { after }));
             }
-            look(self)?;
+            if met(self)? {
+                return Ok(None);
+            }
             doors::pause(LOOK);
         }
     }

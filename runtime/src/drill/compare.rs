@@ -21,31 +21,36 @@ pub struct Difference {
     pub changed: u64,
     /// Keys whose records are all there, in another order.
     pub reordered: u64,
+    /// Records that came again where they may.
+    pub repeated: u64,
     /// The first of them, each after what became of it and its sink.
     pub first: Vec<String>,
 }
 
 impl Difference {
-    /// How `got` differs from `expected`; order counts for the keys of `ordered` sinks.
+    /// How `got` differs from `expected`; order counts for the keys of `ordered` sinks, and records
+    /// of those in `repeats` may come again.
     pub(super) fn between(
         expected: &Output,
         got: &Output,
         ordered: &BTreeSet<String>,
+        repeats: &BTreeSet<String>,
     ) -> Difference {
         let mut difference = Difference::default();
         let sinks: BTreeSet<&String> = expected.by_sink.keys().chain(got.by_sink.keys()).collect();
         for sink in sinks {
             let of = |output: &Output| output.by_sink.get(sink).cloned().unwrap_or_default();
             let (expected, got) = (of(expected), of(got));
-            difference.bags(sink, &expected, &got);
-            if ordered.contains(sink) {
+            let may_repeat = repeats.contains(sink);
+            difference.bags(sink, &expected, &got, may_repeat);
+            if ordered.contains(sink) && !may_repeat {
                 difference.orders(sink, &expected, &got);
             }
         }
         difference
     }
 
-    fn bags(&mut self, sink: &str, expected: &[Record], got: &[Record]) {
+    fn bags(&mut self, sink: &str, expected: &[Record], got: &[Record], may_repeat: bool) {
         let mut balance: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for record in expected {
             balance.entry(&record.text).or_default().0 += 1;
@@ -57,6 +62,10 @@ impl Difference {
             let (lost, more) = (expected.saturating_sub(got), got.saturating_sub(expected));
             let what = match (lost, expected) {
                 (0, _) if more == 0 => continue,
+                (0, 1..) if may_repeat => {
+                    self.repeated += more;
+                    continue;
+                }
                 (0, 0) => "changed",
                 (0, _) => "doubled",
                 _ => "lost",
@@ -133,7 +142,8 @@ mod tests {
 
     fn difference(expected: &str, got: &str) -> (u64, u64, u64, u64) {
         let ordered = BTreeSet::from(["s".to_owned()]);
-        let d = Difference::between(&output(expected), &output(got), &ordered);
+        let none = BTreeSet::new();
+        let d = Difference::between(&output(expected), &output(got), &ordered, &none);
         assert_eq!(d.is_exact(), d.first.is_empty());
         (d.lost, d.doubled, d.changed, d.reordered)
     }
@@ -146,6 +156,15 @@ mod tests {
         assert_eq!(difference("a1 b1", "a1 a1 a1 b1"), (0, 2, 0, 0));
         assert_eq!(difference("a1 b1", "a1 x"), (1, 0, 1, 0));
         assert_eq!(difference("a1", ""), (1, 0, 0, 0));
+    }
+
+    #[test]
+    fn where_records_may_repeat_only_lost_and_changed_ones_count() {
+        let sinks = BTreeSet::from(["s".to_owned()]);
+        let between = |got| Difference::between(&output("a1 b1"), &output(got), &sinks, &sinks);
+        let again = between("b1 a1 b1 a1");
+        assert!(again.is_exact() && again.repeated == 2 && again.first.is_empty());
+        assert_eq!((between("a1 a1").lost, between("a1 b1 x").changed), (1, 1));
     }
 
     #[test]

@@ -23,6 +23,21 @@ pub(super) fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(failed("create the folder", folder))
 }
 
+/// Copies a folder of the drill with all that is in it.
+pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    create_folder(to)?;
+    for entry in fs::read_dir(from).map_err(failed("list", from))? {
+        let entry = entry.map_err(failed("list", from))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let is_folder = entry.file_type().map_err(failed("look at", &path))?.is_dir();
+        match is_folder {
+            true => copy_folder(&path, &target)?,
+            false => drop(fs::copy(&path, &target).map_err(failed("copy", &path))?),
+        }
+    }
+    Ok(())
+}
+
 /// Removes a folder of the drill with all that is in it.
 pub(super) fn remove_folder(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {

@@ -21,7 +21,8 @@ pub enum DrillError {
     /// A source that never ends.
     #[error(
         "RR0812: source '{uid}' never ends, so there is no whole output to compare with; give the \
-         job a setting that bounds it, and the drill that setting by `--set`"
+         job a setting that bounds it, and the drill that setting by `--set`; a source of your own \
+         can settle what is read in a drill: `Source::slicing`"
     )]
     Unbounded {
         /// The source.
@@ -29,8 +30,8 @@ pub enum DrillError {
     },
     /// No output.
     #[error(
-        "RR0813: the undisturbed run wrote nothing that could be compared{}; give it more input, \
-         or a file sink",
+        "RR0813: the undisturbed run wrote nothing that could be compared{}; is its input empty? \
+         give it more, or a sink whose output can be read: files, Kafka",
         if sinks.is_empty() { String::new() } else { format!(" (not comparable: {sinks})") }
     )]
     Nothing {
@@ -67,7 +68,8 @@ pub enum DrillError {
     Points(#[from] OrderError),
     /// A point that this job never comes by.
     #[error(
-        "RR0816: '{point}' is a point of Kafka sinks, and those are not rehearsed yet; leave it out"
+        "RR0816: '{point}' is a point of exactly-once Kafka sinks, and this job has none; leave it \
+         out"
     )]
     NotRehearsed {
         /// The point.
@@ -105,6 +107,40 @@ pub enum DrillError {
     /// The user wants it to end.
     #[error("RR0821: interrupted; its runs are ended and its scratch folder is removed")]
     Interrupted,
+    /// A source whose input cannot be settled.
+    #[error("RR0823: it cannot be settled what source '{uid}' reads in all runs: {reason}")]
+    Slice {
+        /// The source.
+        uid: Uid,
+        /// Why.
+        reason: String,
+    },
+    /// Scratch output that cannot be made, read or removed.
+    #[error("RR0824: the scratch output of sink '{uid}' cannot be {done}: {reason}")]
+    Stage {
+        /// The sink.
+        uid: Uid,
+        /// What was attempted.
+        done: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A name that a job of the user's could have.
+    #[error(
+        "RR0825: '{name}' is no name for the job of a rehearsed run; only `drill` starts such runs"
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A check that cannot be started.
+    #[error("RR0826: `--verify {command}` cannot be started: {reason}")]
+    Verify {
+        /// The command.
+        command: String,
+        /// Why.
+        reason: String,
+    },
     /// An undisturbed run that does not end.
     #[error("RR0822: the undisturbed run did not end within {}s; bound its input", after.as_secs())]
     Endless {

@@ -3,7 +3,7 @@
 //! Called by [`super::rig`]. A run that ends otherwise than it should is a finding as much as an
 //! output that differs.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use riverrun_engine::crash::Action;
@@ -14,10 +14,12 @@ use super::disk;
 use super::error::DrillError;
 use super::interrupt::Interrupt;
 use super::oracle::Oracle;
-use super::output::{self, Fields};
+use super::output::Fields;
 use super::plan::{Blow, Death, Life};
+use super::site::Site;
+use super::takeover::{SETTLES, at_rest, held_off, taken_over, until_it_writes};
+use super::verify::verify;
 use crate::checkpoint::LockInfo;
-use crate::cli::Exit;
 use crate::control::{CommandKind, ControlAddress, call};
 use crate::doors;
 
@@ -31,6 +33,12 @@ pub(super) struct Stage<'a> {
     pub(super) program: &'a Program,
     pub(super) oracle: &'a Oracle,
     pub(super) fields: &'a Fields,
+    /// Sinks whose records may come again.
+    pub(super) repeats: &'a BTreeSet<String>,
+    /// Whether a second run can take over from one that stands still.
+    pub(super) decides: bool,
+    /// A check of the user's own.
+    pub(super) verify: Option<&'a str>,
     pub(super) interrupt: &'a Interrupt,
 }
 
@@ -67,22 +75,38 @@ impl Lived {
 /// Since the last kill: when it was, what was visible then, and how many subtasks ran.
 struct Killed {
     at: Duration,
-    files: usize,
+    visible: u64,
     parallelism: u32,
 }
 
 struct Living<'a> {
     stage: &'a Stage<'a>,
-    folder: &'a Path,
+    site: &'a mut Site,
     lived: Lived,
     killed: Option<Killed>,
     runs: usize,
+    /// When the last run was started.
+    began: Duration,
+    /// Below which folder of the life its checkpoints lie.
+    checkpoints: String,
+    /// The run that has taken over from one that stood still.
+    second: Option<Running>,
 }
 
-/// Lives `life` below `folder`.
-pub(super) fn live(stage: &Stage<'_>, folder: &Path, life: &Life) -> Result<Lived, DrillError> {
-    let lived = Lived::default();
-    let mut living = Living { stage, folder, lived, killed: None, runs: 0 };
+/// Lives `life` on `site`.
+pub(super) fn live(stage: &Stage<'_>, site: &mut Site, life: &Life) -> Result<Lived, DrillError> {
+    let (lived, checkpoints) = (Lived::default(), CHECKPOINTS.to_owned());
+    let (began, second) = (doors::monotonic(), None);
+    let mut living = Living {
+        stage,
+        site: &mut *site,
+        lived,
+        killed: None,
+        runs: 0,
+        began,
+        checkpoints,
+        second,
+    };
     for death in &life.deaths {
         living.disturbed(death)?;
         if living.lived.failed.is_some() {
@@ -91,10 +115,20 @@ pub(super) fn live(stage: &Stage<'_>, folder: &Path, life: &Life) -> Result<Live
     }
     living.go_to_the_end(life.last)?;
     let mut lived = living.lived;
-    if lived.failed.is_none() {
-        let output = output::read(folder, stage.fields)?;
-        let Oracle { output: expected, ordered, .. } = stage.oracle;
-        lived.difference = Difference::between(expected, &output, ordered);
+    if lived.failed.is_some() {
+        return Ok(lived);
+    }
+    match site.read(stage.fields) {
+        Ok(output) => {
+            let Oracle { output: expected, ordered, .. } = stage.oracle;
+            lived.difference = Difference::between(expected, &output, ordered, stage.repeats);
+        }
+        // Output that stays open is a finding, not the end of the drill.
+        Err(error @ DrillError::Stage { .. }) => lived.failed = Some(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    if let (Some(command), None) = (stage.verify, &lived.failed) {
+        lived.failed = verify(command, site)?;
     }
     Ok(lived)
 }
@@ -107,18 +141,27 @@ impl Living<'_> {
         crash: String,
     ) -> Result<Running, DrillError> {
         let number = self.runs;
-        self.runs += 1;
+        (self.runs, self.began) = (self.runs + 1, doors::monotonic());
         if let Some(killed) = &self.killed {
             self.lived.pairs.push((killed.parallelism, parallelism));
         }
-        let start = Start { parallelism, pace, crash, ..Start::default() };
-        self.stage.program.start(self.folder, number, &start)
+        let checkpoints = match self.checkpoints.as_str() {
+            CHECKPOINTS => "",
+            other => other,
+        };
+        let start = Start { parallelism, pace, crash, checkpoints, ..Start::default() };
+        self.stage.program.start(self.site, number, &start)
     }
 
     /// Notes how long it took until output became visible again.
     fn watch(&mut self) -> Result<(), DrillError> {
-        let Some(killed) = &self.killed else { return Ok(()) };
-        if output::files(self.folder)? > killed.files {
+        let Some(killed) = &mut self.killed else { return Ok(()) };
+        let visible = self.site.visible()?;
+        let up = doors::monotonic().saturating_sub(self.began);
+        if self.stage.decides && up < SETTLES {
+            // Committed before the kill: no run has output as soon as that behind a transaction.
+            killed.visible = visible;
+        } else if visible > killed.visible {
             let took = doors::monotonic().saturating_sub(killed.at);
             self.lived.recoveries.push(took);
             self.killed = None;
@@ -158,7 +201,10 @@ impl Living<'_> {
                 Blow::Killed { after_ms } if ms >= u128::from(after_ms) => running.kill(),
                 Blow::Point(_) if !stood_still && running.is_stopped() => {
                     stood_still = true;
-                    self.second(parallelism)?;
+                    match self.stage.decides {
+                        true => self.take_over(parallelism)?,
+                        false => self.second(parallelism)?,
+                    }
                     running.go_on();
                 }
                 _ => {}
@@ -171,7 +217,11 @@ impl Living<'_> {
             }
             Ok(())
         })?;
-        self.over(death, &ended, stood_still)
+        self.over(death, &ended, stood_still)?;
+        match self.second.take() {
+            Some(second) => self.owner(second, parallelism),
+            None => Ok(()),
+        }
     }
 
     fn over(&mut self, death: &Death, ended: &Ended, stood_still: bool) -> Result<(), DrillError> {
@@ -197,10 +247,10 @@ impl Living<'_> {
                     }
                 }
                 self.lived.told.push(told("killed"));
-                let (at, files) = (doors::monotonic(), output::files(self.folder)?);
-                self.killed = Some(Killed { at, files, parallelism: death.parallelism });
+                let (at, visible) = (doors::monotonic(), self.site.settled()?);
+                self.killed = Some(Killed { at, visible, parallelism: death.parallelism });
             }
-            (Ended::Well, Blow::Point(order)) if stood_still => {
+            (ended, Blow::Point(order)) if stood_still && self.may_end_so(ended) => {
                 self.lived.zombies += 1;
                 self.lived.reached.push((order.point.name, order.action));
                 self.lived.told.push(told("stood still"));
@@ -217,7 +267,8 @@ impl Living<'_> {
 
     /// Counts a failure, if the last run says that it had it.
     fn failing(&mut self, point: &'static str) -> Result<(), DrillError> {
-        let said = disk::read(&self.folder.join(format!("run-{}.log", self.runs - 1)))?;
+        let log = format!("run-{}.log", self.runs - 1);
+        let said = disk::read(&self.site.folder().join(log))?;
         if said.contains(&format!("made '{point}' fail")) {
             self.lived.reached.push((point, Action::Error));
         }
@@ -229,8 +280,7 @@ impl Living<'_> {
         let mut second = self.start(parallelism, Duration::ZERO, String::new())?;
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
         let ended = second.wait(limit, interrupt, |_| Ok(()))?;
-        let held = Some(i32::from(Exit::Held.code()));
-        if !matches!(&ended, Ended::Badly { code, .. } if *code == held) {
+        if !held_off(&ended) {
             let ended = ended.told();
             let text = format!("a second run was not refused while the first stood still: {ended}");
             self.lived.failed = Some(text);
@@ -238,9 +288,41 @@ impl Living<'_> {
         Ok(())
     }
 
+    /// While a run stands still another takes over, with a copy of its checkpoints.
+    fn take_over(&mut self, parallelism: u32) -> Result<(), DrillError> {
+        let from = self.site.folder().join(&self.checkpoints);
+        self.checkpoints = format!("{CHECKPOINTS}-{}", self.runs);
+        disk::copy_folder(&from, &self.site.folder().join(&self.checkpoints))?;
+        let before = at_rest(self.site)?;
+        let mut second = self.start(parallelism, self.stage.oracle.pace, String::new())?;
+        let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
+        match until_it_writes(&mut second, self.site, before, limit, interrupt)? {
+            None => self.second = Some(second),
+            Some(Ended::Well) => {}
+            Some(ended) => self.failed("the run that took over", &ended),
+        }
+        Ok(())
+    }
+
+    /// Whether a run that stood still may have ended so: one that had nothing left to do does not
+    /// notice that another has taken over.
+    fn may_end_so(&self, ended: &Ended) -> bool {
+        *ended == Ended::Well || (self.stage.decides && taken_over(ended))
+    }
+
+    /// The run that took over goes on to its end.
+    fn owner(&mut self, mut second: Running, parallelism: u32) -> Result<(), DrillError> {
+        let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
+        match second.wait(limit, interrupt, |_| self.site.visible().map(drop))? {
+            Ended::Well => self.lived.told.push(format!("taken over x{parallelism}")),
+            ended => self.failed("the run that took over", &ended),
+        }
+        Ok(())
+    }
+
     /// Gives the run an order once it takes orders; whether it did.
     fn order(&self, kind: CommandKind, running: &Running) -> bool {
-        let path = self.folder.join(CHECKPOINTS);
+        let path = self.site.folder().join(&self.checkpoints);
         let Ok(Some(holder)) = LockInfo::read(&path.to_string_lossy()) else { return false };
         // What a run that was killed has left there is nobody's address any more.
         let Some(port) = holder.control_port.filter(|_| holder.pid == running.pid()) else {

@@ -9,7 +9,8 @@ use super::compare::{Difference, ordered};
 use super::disk;
 use super::error::DrillError;
 use super::interrupt::Interrupt;
-use super::output::{self, Fields, Output};
+use super::output::{Fields, Output};
+use super::site::{Site, Sites};
 use crate::doors;
 
 /// How long an undisturbed run may take.
@@ -36,11 +37,11 @@ pub(super) struct Oracle {
 /// One run to its end; how long it took.
 fn run(
     program: &Program,
-    folder: &Path,
+    site: &Site,
     start: &Start<'_>,
     interrupt: &Interrupt,
 ) -> Result<u64, DrillError> {
-    let mut running = program.start(folder, 0, start)?;
+    let mut running = program.start(site, 0, start)?;
     let ended = running.wait(LIMIT, interrupt, |_| Ok(()))?;
     let took = doors::monotonic().saturating_sub(running.began);
     match ended {
@@ -59,24 +60,25 @@ fn tallied(file: &Path) -> Result<BTreeMap<String, u64>, DrillError> {
     Ok(serde_json::from_str(&disk::read(file)?).unwrap_or_default())
 }
 
-/// Runs the job twice, below `scratch`: at 1 and, stretched, at `most`. `unseen` names the sinks
-/// whose output nobody sees.
+/// Runs the job twice: at 1 and, stretched, at `most`. `limit` is how long a run may take, if that
+/// is given.
 pub(super) fn consult(
     program: &Program,
-    scratch: &Path,
+    sites: &Sites<'_>,
     fields: &Fields,
     (most, stretch): (u32, Duration),
+    limit: Option<Duration>,
     interrupt: &Interrupt,
-    unseen: &str,
 ) -> Result<Oracle, DrillError> {
-    let (first, second) = (scratch.join("oracle"), scratch.join("undisturbed"));
-    let tally = scratch.join("tally.json");
+    let mut first = sites.make("oracle")?;
+    let tally = sites.folder.join("tally.json");
     let start = Start { parallelism: 1, tally: Some(&tally), honest: true, ..Start::default() };
     let took = run(program, &first, &start, interrupt)?;
-    let output = output::read(&first, fields)?;
+    let output = first.read(fields)?;
     if output.len() == 0 {
-        return Err(DrillError::Nothing { sinks: unseen.to_owned() });
+        return Err(DrillError::Nothing { sinks: sites.rehearsed.unseen.join(", ") });
     }
+    first.clear()?;
     let batches = tallied(&tally)?.get("source.batch").copied().unwrap_or(0);
     let stretch_ms = u64::try_from(stretch.as_millis()).unwrap_or(u64::MAX);
     let pace_ms = match batches {
@@ -85,9 +87,12 @@ pub(super) fn consult(
     };
     let pace = Duration::from_millis(pace_ms);
     let start = Start { parallelism: most, pace, ..start };
+    let mut second = sites.make("undisturbed")?;
     let run_ms = run(program, &second, &start, interrupt)?;
-    let again = output::read(&second, fields)?;
-    let difference = Difference::between(&output, &again, &BTreeSet::new());
+    let again = second.read(fields)?;
+    second.clear()?;
+    let none = BTreeSet::new();
+    let difference = Difference::between(&output, &again, &none, &none);
     if !difference.is_exact() {
         return Err(DrillError::Differs {
             parallelisms: (1, most),
@@ -98,8 +103,9 @@ pub(super) fn consult(
     }
     let ordered = ordered(&output, &again);
     let passings = tallied(&tally)?;
-    disk::remove_folder(&first)?;
-    disk::remove_folder(&second)?;
-    let limit = Duration::from_millis(20_000 + 20 * run_ms.max(took));
+    disk::remove_folder(first.folder())?;
+    disk::remove_folder(second.folder())?;
+    let by_run = Duration::from_millis(20_000 + 20 * run_ms.max(took));
+    let limit = limit.unwrap_or(by_run);
     Ok(Oracle { output, ordered, passings, run_ms, pace, limit })
 }

@@ -1,4 +1,5 @@
-//! What runs wrote: the visible files of every sink below a scratch folder, as records.
+//! What runs wrote, as records: the visible files of every sink below a scratch folder, and what
+//! sinks showed whose scratch output lies elsewhere.
 //!
 //! A record is a line, without the fields that are left out; the first line of a CSV file is its
 //! heads and no record. All of it is in memory: a drill's input is bounded. Order: a key's records
@@ -8,13 +9,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use riverrun_engine::rehearsal::{Order, Shown};
 use serde_json::Value;
 
 use super::disk;
 use super::error::DrillError;
-
-/// Below which folder of a life the sinks write.
-pub(super) const OUTPUT: &str = "out";
+use super::site::OUTPUT;
 
 /// Which fields of a record say what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,12 +78,31 @@ pub(super) fn read(folder: &Path, fields: &Fields) -> Result<Output, DrillError>
 }
 
 /// How many files are visible: grows with each commit that shows anything.
-pub(super) fn files(folder: &Path) -> Result<usize, DrillError> {
+pub(super) fn files(folder: &Path) -> Result<u64, DrillError> {
     let mut files = 0;
     for sink in disk::visible(&folder.join(OUTPUT))? {
-        files += disk::visible(&sink)?.len();
+        files += disk::visible(&sink)?.len() as u64;
     }
     Ok(files)
+}
+
+/// The records that a sink showed.
+pub(super) fn shown(
+    sink: &str,
+    shown: Vec<Shown>,
+    fields: &Fields,
+) -> Result<Vec<Record>, DrillError> {
+    let one = |Shown { about, value, order }: Shown| {
+        let Record { text, key } = record(sink, &value, fields)?;
+        let key = match order {
+            Order::Shown => key,
+            Order::Within(key) => Some(key),
+            Order::None => None,
+        };
+        let text = if about.is_empty() { text } else { format!("{about}: {text}") };
+        Ok(Record { text, key })
+    };
+    shown.into_iter().map(one).collect()
 }
 
 fn record(sink: &str, line: &str, fields: &Fields) -> Result<Record, DrillError> {
@@ -139,6 +158,16 @@ mod tests {
         names.sort_by_key(|name| place(Path::new(name)));
         let places: Vec<_> = names.iter().map(|name| place(Path::new(name))).collect();
         assert_eq!(places, [(9, 0, 11), (9, 1, 0), (10, 0, 2), (10, 0, 10)]);
+    }
+
+    #[test]
+    fn what_a_sink_shows_keeps_the_order_it_says() {
+        let shown = |order| Shown { about: "0 k".into(), value: r#"{"key":7}"#.into(), order };
+        let all = vec![shown(Order::Shown), shown(Order::Within("k".into())), shown(Order::None)];
+        let records = super::shown("s", all, &Fields::default()).expect("records");
+        let keys: Vec<_> = records.iter().map(|record| record.key.as_deref()).collect();
+        assert_eq!(keys, [Some("7"), Some("k"), None]);
+        assert_eq!(records[0].text, r#"0 k: {"key":7}"#);
     }
 
     #[test]

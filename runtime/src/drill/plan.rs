@@ -92,13 +92,14 @@ fn in_turn<T>(kinds: [Vec<T>; 3]) -> Vec<T> {
 
 impl Plan {
     pub(super) fn new(wanted: Wanted, passings: BTreeMap<String, u64>, run_ms: u64) -> Self {
-        let starts = |when| matches!(when, When::Start | When::Restored | When::Rescaled);
+        use When::{Kafka, KafkaStart, Rescaled, Restored, Running, Start};
+        let starts = |when| matches!(when, Start | Restored | Rescaled | KafkaStart);
         let points = wanted.points.iter().copied();
         let (starting, kills): (Vec<_>, Vec<_>) =
             points.map(|point| (point, Action::Kill)).partition(|(point, _)| starts(point.when));
         let failing = wanted.points.iter().filter(|point| point.fails);
         let errors = failing.map(|point| (*point, Action::Error)).collect();
-        let plain = wanted.points.iter().filter(|point| point.when == When::Running);
+        let plain = wanted.points.iter().filter(|point| matches!(point.when, Running | Kafka));
         let stops = plain.filter(|_| wanted.zombie).map(|point| (*point, Action::Stop)).collect();
         let running = in_turn([kills, stops, errors]);
         Plan { wanted, running, starting, passings, run_ms }
@@ -175,7 +176,7 @@ mod tests {
     use riverrun_engine::crash::POINTS;
 
     fn plan(random: bool, zombie: bool) -> Plan {
-        let points = POINTS.iter().filter(|point| point.when != When::Kafka).collect();
+        let points = POINTS.iter().collect();
         let wanted = Wanted { points, random, zombie, rescale: vec![1, 2, 4], seed: 7 };
         let passings = POINTS.iter().map(|point| (point.name.to_owned(), 50)).collect();
         Plan::new(wanted, passings, 1000)
@@ -194,7 +195,7 @@ mod tests {
     fn a_round_comes_by_every_point_and_the_next_does_so_at_once() {
         let plan = plan(false, false);
         let hit = names(&plan, 0..plan.round());
-        for point in POINTS.iter().filter(|point| point.when != When::Kafka) {
+        for point in &POINTS {
             assert!(hit.contains(&point.name), "{}", point.name);
         }
         for number in plan.round()..2 * plan.round() {

@@ -71,12 +71,16 @@ pub struct Report {
     pub changed: u64,
     /// Keys whose records came in another order.
     pub reordered: u64,
+    /// Records that came again from sinks that promise no more than at least once.
+    pub repeated: u64,
     /// Lives in which a run failed or hung.
     pub failed: u64,
     /// From a kill to the next visible output.
     pub recovery: Recovery,
     /// Sinks whose output outlives no process: nothing is proved of them.
     pub unseen: Vec<String>,
+    /// Sinks whose records may come again: of them it is only proved that none is lost or changed.
+    pub repeats: Vec<String>,
     /// Sinks for which the order within a key was compared.
     pub ordered: Vec<String>,
     /// Lives that were not as they should be.
@@ -113,6 +117,7 @@ impl Report {
         self.doubled += lived.difference.doubled;
         self.changed += lived.difference.changed;
         self.reordered += lived.difference.reordered;
+        self.repeated += lived.difference.repeated;
         self.failed += u64::from(lived.failed.is_some());
         self.recoveries.extend(&lived.recoveries);
     }
@@ -168,6 +173,14 @@ impl Report {
         if !self.unseen.is_empty() {
             let unseen = self.unseen.join(", ");
             _ = writeln!(text, "  nothing is proved of what leaves no trace: {unseen}");
+        }
+        if !self.repeats.is_empty() {
+            let (repeated, repeats) = (self.repeated, self.repeats.join(", "));
+            _ = writeln!(
+                text,
+                "  at least once: {repeats}: {repeated} records came again, as they may; nothing \
+                 is proved but that none was lost or changed"
+            );
         }
         for finding in &self.findings {
             _ = writeln!(text, "\n  life {}: {}", finding.life, finding.told);

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use riverrun_engine::crash::{Action, When};
-use riverrun_engine::graph::{Graph, NodeKind};
-use riverrun_engine::sink::Rehearsal;
+use riverrun_engine::crash::Action;
 
 use super::child::Program;
 use super::disk;
@@ -16,7 +14,9 @@ use super::life::{Lived, Stage, live};
 use super::oracle::consult;
 use super::output::Fields;
 use super::plan::{Blow, Life, Plan, Wanted};
+use super::rehearsed::Rehearsed;
 use super::report::{Finding, Report};
+use super::site::Sites;
 use crate::config::Flags;
 use crate::doors;
 
@@ -41,50 +41,21 @@ pub struct Settings {
     pub ignore: Vec<String>,
     /// The field whose equal values keep their order.
     pub key: Option<String>,
+    /// How many records are read at most of each source whose input may move.
+    pub records: u64,
+    /// How long a run may take; `None`: as its undisturbed runs suggest.
+    pub limit: Option<Duration>,
+    /// A check of the user's own, run after each life.
+    pub verify: Option<String>,
     /// The interval between the runs' checkpoints.
     pub interval: Duration,
     /// About how long a disturbed run takes at least.
     pub stretch: Duration,
-    /// A folder that is not there yet, for everything that is written.
+    /// A folder that is not there yet, for everything that is written; its name begins as that of
+    /// rehearsed runs must.
     pub scratch: PathBuf,
     /// The command that repeats the drill, but for seed and life.
     pub command: String,
-}
-
-/// What a graph lets a drill see.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rehearsed {
-    /// Sinks whose output is compared.
-    pub compared: Vec<String>,
-    /// Sinks that leave no trace.
-    pub unseen: Vec<String>,
-}
-
-impl Rehearsed {
-    /// Whether `graph` can be rehearsed.
-    ///
-    /// # Errors
-    /// The first source or sink that cannot.
-    pub fn of(graph: &Graph) -> Result<Rehearsed, DrillError> {
-        let mut rehearsed = Rehearsed::default();
-        for (_, node) in graph.nodes() {
-            let name = || node.uid.to_string();
-            match &node.kind {
-                NodeKind::Source(source) if !source.is_bounded() => {
-                    return Err(DrillError::Unbounded { uid: node.uid.clone() });
-                }
-                NodeKind::Sink(sink) => match sink.rehearsal() {
-                    Rehearsal::Scratch => rehearsed.compared.push(name()),
-                    Rehearsal::Nothing => rehearsed.unseen.push(name()),
-                    Rehearsal::Refused { reason } => {
-                        return Err(DrillError::Sink { uid: node.uid.clone(), reason });
-                    }
-                },
-                NodeKind::Source(_) | NodeKind::Operator(_) => {}
-            }
-        }
-        Ok(rehearsed)
-    }
 }
 
 /// Removes the scratch folder, unless something in it is to be looked at.
@@ -115,7 +86,8 @@ pub fn drill(
     rehearsed: &Rehearsed,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Report, DrillError> {
-    if let Some(point) = settings.wanted.points.iter().find(|point| point.when == When::Kafka) {
+    let kafka = settings.wanted.points.iter().find(|point| point.when.is_kafka());
+    if let Some(point) = kafka.filter(|_| !rehearsed.decides) {
         return Err(DrillError::NotRehearsed { point: point.name });
     }
     let began = doors::monotonic();
@@ -124,42 +96,54 @@ pub fn drill(
     disk::create_folder(&settings.scratch)?;
     let mut scratch = Scratch { folder: settings.scratch.clone(), keep: false };
     let fields = Fields { ignore: settings.ignore.clone(), key: settings.key.clone() };
+    let slices = rehearsed.slices(&settings.job, settings.records, tell)?;
+    let slices = serde_json::to_string(&slices).unwrap_or_else(|_| "{}".to_owned());
+    let sites = Sites { rehearsed, folder: scratch.folder.clone(), slices };
     let most = settings.wanted.rescale.iter().copied().max().unwrap_or(1);
     tell("undisturbed runs");
-    let unseen = rehearsed.unseen.join(", ");
-    let oracle =
-        consult(&program, &scratch.folder, &fields, (most, settings.stretch), &interrupt, &unseen)?;
+    let shape = (most, settings.stretch);
+    let oracle = consult(&program, &sites, &fields, shape, settings.limit, &interrupt)?;
     tell(&format!(
-        "{} records; a run takes about {} ms, {} files see the order of keys",
+        "{} records; a run takes about {} ms, {} sinks keep the order of keys",
         oracle.output.len(),
         oracle.run_ms,
         oracle.ordered.len()
     ));
-    let stage =
-        Stage { program: &program, oracle: &oracle, fields: &fields, interrupt: &interrupt };
+    let stage = Stage {
+        program: &program,
+        oracle: &oracle,
+        fields: &fields,
+        repeats: &rehearsed.repeats,
+        decides: rehearsed.decides,
+        verify: settings.verify.as_deref(),
+        interrupt: &interrupt,
+    };
     let plan = Plan::new(settings.wanted.clone(), oracle.passings.clone(), oracle.run_ms);
     let mut report = Report {
         job: settings.job.clone(),
         seed: settings.wanted.seed,
         records: oracle.output.len(),
         unseen: rehearsed.unseen.clone(),
+        repeats: rehearsed.repeats.iter().cloned().collect(),
         ordered: oracle.ordered.iter().cloned().collect(),
         ..Report::default()
     };
     let mut course = Course { settings, plan: &plan, reached: BTreeSet::new(), next: 0 };
     while let Some(life) = course.next(&report, doors::monotonic().saturating_sub(began)) {
-        let folder = scratch.folder.join(format!("life-{}", life.number));
-        let lived = live(&stage, &folder, &life)?;
+        let mut site = sites.make(&format!("life-{}", life.number))?;
+        let lived = live(&stage, &mut site, &life)?;
+        site.clear()?;
+        let folder = site.folder();
         tell(&told(&life, &lived));
         course
             .reached
             .extend(lived.reached.iter().map(|(point, action)| (*point, is_kill(*action))));
         report.add(&lived);
         if lived.is_exact() {
-            disk::remove_folder(&folder)?;
+            disk::remove_folder(folder)?;
         } else {
             scratch.keep = true;
-            report.findings.push(finding(settings, &program, &life, lived, &folder));
+            report.findings.push(finding(settings, &program, &life, lived, folder));
         }
     }
     let unreached = settings.wanted.points.iter().filter(|p| !report.points.contains_key(p.name));

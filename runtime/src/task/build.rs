@@ -1,7 +1,6 @@
 //! Makes the task of one subtask on the worker that will run it: opens its operators, restores
 //! their state, opens its source or sink.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use riverrun_engine::erased::{ErasedSource, OperatorEnv};
 use riverrun_engine::graph::{Graph, Node, NodeKind};
 use riverrun_engine::key::KeyGroupRange;
 use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::rehearsal::Scratch;
 use riverrun_engine::testing::checked;
 use riverrun_engine::time::Timestamp;
 use tokio::sync::mpsc;
@@ -56,8 +56,8 @@ pub struct Shared {
     pub threads: Arc<dyn Threads>,
     /// Waiting.
     pub sleep: Arc<dyn Sleep>,
-    /// In a drill: where sinks write.
-    pub scratch: Option<Arc<Path>>,
+    /// In a drill: where sinks write, and what is read.
+    pub scratch: Option<Arc<Scratch>>,
     /// In a drill: how long a source rests after each batch.
     pub pace: Duration,
     /// The live numbers.

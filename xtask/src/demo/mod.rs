@@ -7,7 +7,7 @@
 //! 4. Restore it on three subtasks, and let it end.
 //! 5. Compare both outputs line by line, and the alerts with the fraud that was planted.
 
-mod compare;
+pub(crate) mod compare;
 mod job;
 mod kafka;
 mod truth;

@@ -247,6 +247,39 @@ pub(super) fn create(
     }
 }
 
+pub(super) fn delete(
+    client: &Client,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Result<(), Failed>, Failed> {
+    let name = c_text(topic)?;
+    // SAFETY: the name is alive and copied.
+    let wanted = unsafe { sys::rd_kafka_DeleteTopic_new(name.as_ptr()) };
+    let wanted = Owned::new(wanted, sys::rd_kafka_DeleteTopic_destroy)?;
+    let mut list = [wanted.ptr];
+    let event = call(client, Op::RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout, |options, queue| {
+        // SAFETY: all are alive during the call, which copies what it needs.
+        unsafe { sys::rd_kafka_DeleteTopics(client.ptr(), list.as_mut_ptr(), 1, options, queue) }
+    })?;
+    let mut count = 0;
+    // SAFETY: the event is alive and the answer to this call; the list lives as long as it.
+    unsafe {
+        let result = sys::rd_kafka_event_DeleteTopics_result(event.ptr());
+        if result.is_null() {
+            return Err(Code::Fail.into());
+        }
+        let told = sys::rd_kafka_DeleteTopics_result_topics(result, &mut count);
+        let Some(told) = lent(told, count).first() else { return Err(Code::Fail.into()) };
+        match Code::from(sys::rd_kafka_topic_result_error(*told)) {
+            Code::NoError => Ok(Ok(())),
+            code => {
+                let reason = text(sys::rd_kafka_topic_result_error_string(*told));
+                Ok(Err(Failed { code, reason }))
+            }
+        }
+    }
+}
+
 fn wanted(topic: &NewTopic) -> Result<Owned<sys::rd_kafka_NewTopic_t>, Failed> {
     let name = c_text(&topic.name)?;
     let mut reason = [0; REASON_BYTES];

@@ -271,6 +271,18 @@ impl Cluster {
         }
     }
 
+    /// Deletes a topic; one that is not there stays so.
+    ///
+    /// # Errors
+    /// What the cluster says against it.
+    pub fn delete(&mut self, topic: &str) -> Result<(), ClusterError> {
+        let asked = format!("to delete the topic '{topic}'");
+        match self.ask(&asked, |client, timeout| admin::delete(client, topic, timeout))? {
+            Err(error) if !is_unknown(error.code) => Err(self.told(&asked, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks until there is an answer that is not "not yet", or the limit is reached.
     fn ask<R>(
         &mut self,

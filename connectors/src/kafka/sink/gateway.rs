@@ -28,6 +28,7 @@ use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::crash_point;
 use riverrun_engine::metrics::TransactionMeter;
+use riverrun_engine::planted;
 use riverrun_kafka::connection::Connection;
 use riverrun_kafka::records::Records;
 use riverrun_kafka::send::{Producer, SendError};
@@ -245,6 +246,9 @@ impl Gateway {
         let name = CheckpointName { checkpoint, attempt };
         self.mark(producer, slot, Some(&name))?;
         crash_point!("kafka.flushed");
+        if planted!("kafka.commit.early") {
+            self.until_done(self.timeout, || producer.commit())?;
+        }
         let next = Slot((slot.0 + 1) % slots.len());
         slots[next.0].begin()?;
         crash_point!("kafka.opened");
@@ -261,7 +265,9 @@ impl Gateway {
     fn mark(&self, producer: &Producer, slot: Slot, name: Option<&CheckpointName>) -> Result<()> {
         let marker = Marker::new(name, &self.ctx.attempt);
         let topic: Arc<str> = marker::topic(&self.ctx.job).into();
-        self.send_all(producer, &topic, &marker.record(slot)?)?;
+        if !planted!("kafka.marker.unsent") {
+            self.send_all(producer, &topic, &marker.record(slot)?)?;
+        }
         crash_point!("kafka.marker.sent");
         // Not for longer than the transaction can live.
         self.until_done(self.timeout, || producer.flush(slots::CALL))?;
@@ -333,7 +339,9 @@ impl Gateway {
         // What failed before is over: only trouble from here on leaves a request on its way.
         producer.was_troubled();
         crash_point!("kafka.commit");
-        let committed = self.until_done(Duration::MAX, || producer.commit());
+        let early = planted!("kafka.commit.early");
+        let commit = || if early { Ok(()) } else { producer.commit() };
+        let committed = self.until_done(Duration::MAX, commit);
         committed.inspect_err(|error| self.fail_with(error.clone()))?;
         self.meter().committed.add(1);
         crash_point!("kafka.committed");

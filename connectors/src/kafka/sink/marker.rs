@@ -6,6 +6,7 @@
 
 use riverrun_engine::Result;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
+use riverrun_engine::planted;
 use riverrun_kafka::marker::Last;
 use riverrun_kafka::records::{Place, Records};
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,8 @@ impl Marker {
     /// # Errors
     /// A record that is no marker: the topic is not this job's alone.
     pub(super) fn newest(topic: &str, read: &[Last]) -> Result<Option<Self>> {
-        let Some(last) = read.last() else { return Ok(None) };
+        let last = if planted!("kafka.marker.oldest") { read.first() } else { read.last() };
+        let Some(last) = last else { return Ok(None) };
         let marker: Marker = serde_json::from_slice(&last.value).map_err(|error| {
             let text = String::from_utf8_lossy(&last.value[..last.value.len().min(200)]);
             anyhow::anyhow!(

@@ -9,6 +9,7 @@ mod outside;
 mod participant;
 mod registry;
 mod slots;
+mod stage;
 mod writer;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::outside::{About, Outside};
+use riverrun_engine::rehearsal::Stage;
 use riverrun_engine::sink::{Participant, Rehearsal, Sink};
 use riverrun_engine::time::Timestamp;
 use riverrun_kafka::send::Producer;
@@ -27,6 +29,7 @@ use riverrun_kafka::send::Producer;
 use self::gateway::Gateway;
 use self::outside::SinkOutside;
 use self::participant::KafkaParticipant;
+use self::stage::{KafkaStage, scratch_topic};
 pub use self::writer::KafkaWriter;
 use self::writer::Route;
 use super::Kafka;
@@ -166,6 +169,17 @@ impl<T: Data, E: Encode<T>> KafkaSink<T, E> {
         self.timeout.unwrap_or_else(|| by_interval.clamp(TIMEOUT_MIN, TIMEOUT_MAX))
     }
 
+    /// Where it writes, if that is one topic: in a drill another.
+    fn topic(&self, ctx: &TaskContext) -> Option<Arc<str>> {
+        match &self.inner.topic {
+            TopicOf::One(topic) if ctx.scratch.is_some() => {
+                Some(scratch_topic(&ctx.job, topic).into())
+            }
+            TopicOf::One(topic) => Some(topic.clone()),
+            TopicOf::ByRecord(_) => None,
+        }
+    }
+
     fn gateway(&self, ctx: &TaskContext) -> Result<Arc<Gateway>> {
         let memory = self.cluster.memory.clone();
         registry::gateway(ctx, &self.cluster.connection, self.timeout(ctx), memory)
@@ -225,7 +239,7 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
                 Route::AtLeastOnce(Arc::new(Producer::new(&settings)?))
             }
         };
-        Ok(KafkaWriter::new(self.inner.clone(), ctx, route))
+        Ok(KafkaWriter::new(self.inner.clone(), self.topic(&ctx), ctx, route))
     }
 
     fn participant(&self, ctx: &TaskContext) -> Option<(String, Box<dyn Participant>)> {
@@ -234,8 +248,8 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
         }
         // Where two sinks contradict each other, `open` says so.
         let gateway = self.gateway(ctx).ok()?;
-        if let TopicOf::One(topic) = &self.inner.topic {
-            gateway.writes_to(topic);
+        if let Some(topic) = self.topic(ctx) {
+            gateway.writes_to(&topic);
         }
         let name = format!("kafka:{}", self.cluster.connection.brokers());
         Some((name, Box::new(KafkaParticipant::new(gateway))))
@@ -265,9 +279,22 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
     }
 
     fn rehearsal(&self) -> Rehearsal {
-        let reason = "it writes to a Kafka topic, and drills have no scratch topics yet; rehearse \
-                      the job with a file sink in its place";
-        Rehearsal::Refused { reason: reason.to_owned() }
+        match &self.inner.topic {
+            TopicOf::One(_) => {
+                Rehearsal::Staged { repeats: self.guarantee == Guarantee::AtLeastOnce }
+            }
+            TopicOf::ByRecord(_) => {
+                let reason = "it chooses the topic of each record, so that no scratch topics can \
+                              be made before; rehearse the job with one topic in their place";
+                Rehearsal::Refused { reason: reason.to_owned() }
+            }
+        }
+    }
+
+    fn stage(&self, job: &str) -> Option<Box<dyn Stage>> {
+        let TopicOf::One(topic) = &self.inner.topic else { return None };
+        let connection = self.cluster.connection.clone();
+        Some(Box::new(KafkaStage::new(connection, job, topic.clone())))
     }
 }
 

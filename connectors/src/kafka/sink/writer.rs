@@ -12,6 +12,7 @@ use riverrun_engine::checkpoint::CheckpointId;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
+use riverrun_engine::planted;
 use riverrun_engine::sink::SinkWriter;
 use riverrun_engine::time::Timestamp;
 use riverrun_kafka::records::{Place, Records};
@@ -38,6 +39,8 @@ pub(super) enum Route {
 /// Writes the records of one subtask.
 pub struct KafkaWriter<T, E> {
     inner: Arc<Inner<T, E>>,
+    /// The number of the topic where all records go; `None`: each says where.
+    only: Option<usize>,
     ctx: TaskContext,
     route: Route,
     interval: Interval,
@@ -67,12 +70,18 @@ struct Scratch {
 }
 
 impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
-    pub(super) fn new(inner: Arc<Inner<T, E>>, ctx: TaskContext, route: Route) -> Self {
+    pub(super) fn new(
+        inner: Arc<Inner<T, E>>,
+        topic: Option<Arc<str>>,
+        ctx: TaskContext,
+        route: Route,
+    ) -> Self {
         if let Route::Transactions(gateway) = &route {
             gateway.register();
         }
-        KafkaWriter {
+        let mut writer = KafkaWriter {
             inner,
+            only: None,
             ctx,
             route,
             interval: Interval(0),
@@ -82,7 +91,9 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
             scratch: Scratch::default(),
             oldest: None,
             warned: false,
-        }
+        };
+        writer.only = topic.map(|topic| writer.number(&topic));
+        writer
     }
 
     fn number(&mut self, topic: &str) -> usize {
@@ -97,7 +108,10 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
 
     fn encode(&mut self, item: &T, timestamp: Timestamp) -> Result<()> {
         let inner = self.inner.clone();
-        let number = self.number(&inner.topic(item));
+        let number = match self.only {
+            Some(number) => number,
+            None => self.number(&inner.topic(item)),
+        };
         let Scratch { key, value } = &mut self.scratch;
         key.clear();
         value.clear();
@@ -202,6 +216,9 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
 
     /// What is not sent at a barrier; the next interval begins with nothing.
     fn take_held(&mut self) -> Vec<Held> {
+        if planted!("kafka.cut.passed") {
+            return Vec::new();
+        }
         self.producer = None;
         let mut held = Vec::new();
         for outbox in &mut self.outbox {

@@ -15,9 +15,11 @@ mod reader;
 mod registry;
 mod settings;
 mod shape;
+mod slice;
 mod split;
 mod survey;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use riverrun_engine::bad::OnBad;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::outside::{About, Outside};
+use riverrun_engine::rehearsal::Slicing;
 use riverrun_engine::source::{EventClock, Source};
 use riverrun_engine::watermark::Watermarks;
 use riverrun_kafka::cluster::Isolation;
@@ -42,6 +45,7 @@ use super::format::Decode;
 use outside::SourceOutside;
 use registry::Registry;
 use settings::Settings;
+use slice::KafkaSlicing;
 
 /// A source of the records of topics. Made by [`super::Kafka`].
 pub struct KafkaSource<S: Shape> {
@@ -158,9 +162,17 @@ impl<S: Shape> KafkaSource<S> {
         self.set(|settings| settings.buffer_bytes = bytes)
     }
 
+    /// What is read: in a drill a slice of it.
+    fn settings(&self, ctx: &TaskContext) -> Result<Cow<'_, Settings>> {
+        Ok(match ctx.slice() {
+            Some(text) => Cow::Owned(slice::apply(&self.settings, text)?),
+            None => Cow::Borrowed(&self.settings),
+        })
+    }
+
     /// Asks the cluster for all partitions and keeps the answer for this attempt.
-    async fn survey(&self, ctx: &TaskContext) -> Result<()> {
-        let (connection, settings) = (self.connection.clone(), self.settings.clone());
+    async fn survey(&self, ctx: &TaskContext, settings: &Settings) -> Result<()> {
+        let (connection, settings) = (self.connection.clone(), settings.clone());
         let job = ctx.job.clone();
         let taken = ctx.blocking(move || Ok(survey::take(&connection, &settings, &job)?)).await?;
         self.registry.keep(ctx, taken);
@@ -183,25 +195,28 @@ impl<S: Shape> Source for KafkaSource<S> {
     }
 
     async fn discover(&self, ctx: &TaskContext) -> Result<Vec<KafkaSplit>> {
-        self.survey(ctx).await?;
+        let settings = self.settings(ctx)?;
+        self.survey(ctx, &settings).await?;
         if let Some(first) = self.registry.first(&ctx.uid) {
-            return self.surveyed(ctx, |survey| survey.after(&self.settings, first));
+            return self.surveyed(ctx, |survey| survey.after(&settings, first));
         }
-        let first = self.surveyed(ctx, |survey| survey.first(&self.settings))??;
+        let first = self.surveyed(ctx, |survey| survey.first(&settings))??;
         self.registry.keep_first(&ctx.uid, first.clone());
         Ok(first)
     }
 
     async fn discover_again(&self, ctx: &TaskContext) -> Result<Vec<KafkaSplit>> {
-        self.survey(ctx).await?;
-        self.surveyed(ctx, |survey| survey.again(&self.settings))
+        let settings = self.settings(ctx)?;
+        self.survey(ctx, &settings).await?;
+        self.surveyed(ctx, |survey| survey.again(&settings))
     }
 
     async fn open(&self, ctx: TaskContext) -> Result<KafkaReader<S>> {
+        let settings = self.settings(&ctx)?.into_owned();
         if self.registry.ask(&ctx, |_| ()).is_none() {
-            self.survey(&ctx).await?;
+            self.survey(&ctx, &settings).await?;
         }
-        let (connection, settings) = (self.connection.clone(), self.settings.clone());
+        let connection = self.connection.clone();
         let (shape, registry) = (self.shape.clone(), self.registry.clone());
         Ok(KafkaReader::new((connection, settings), shape, registry, ctx))
     }
@@ -215,6 +230,11 @@ impl<S: Shape> Source for KafkaSource<S> {
     fn outside(&self, about: &About) -> Option<Box<dyn Outside>> {
         let (connection, settings) = (self.connection.clone(), self.settings.clone());
         Some(Box::new(SourceOutside { connection, settings, about: about.clone() }))
+    }
+
+    fn slicing(&self, job: &str) -> Option<Box<dyn Slicing>> {
+        let (connection, settings) = (self.connection.clone(), self.settings.clone());
+        Some(Box::new(KafkaSlicing { connection, settings, job: job.to_owned() }))
     }
 
     fn clock(&self) -> Option<EventClock<S::Item>> {

@@ -18,9 +18,10 @@ use riverrun_engine::bad::OnBad;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::element::Batch;
 use riverrun_engine::metrics::SplitMeter;
+use riverrun_engine::planted;
 use riverrun_engine::source::{Progress, SourceReader, SplitIndex};
 use riverrun_engine::time::Timestamp;
-use riverrun_kafka::cluster::Partition;
+use riverrun_kafka::cluster::{Isolation, Partition};
 use riverrun_kafka::connection::Connection;
 use riverrun_kafka::fetch::{FetchSettings, Fetched, PartitionIndex};
 use riverrun_kafka::records::{Record, Records};
@@ -83,7 +84,10 @@ impl<S: Shape> KafkaReader<S> {
         let (front, back) = handover();
         let fetch = FetchSettings {
             group: ctx.job.to_string(),
-            isolation: settings.isolation,
+            isolation: match planted!("kafka.read.aborted") {
+                true => Isolation::Uncommitted,
+                false => settings.isolation,
+            },
             buffer_bytes: settings.buffer_bytes,
         };
         let name = format!("{}-{}-fetch", ctx.uid, ctx.subtask);
@@ -300,7 +304,15 @@ impl<S: Shape> SourceReader for KafkaReader<S> {
     }
 
     fn offset(&self, split: SplitIndex) -> Option<KafkaOffset> {
-        self.assigned.get(split.0).map(|assigned| KafkaOffset { next: assigned.next })
+        let assigned = self.assigned.get(split.0)?;
+        let next = match &self.opened {
+            _ if planted!("kafka.offset.last") => assigned.next.max(1) - 1,
+            Some(opened) if planted!("kafka.offset.of.batch") && opened.split == split => {
+                assigned.next + i64::try_from(opened.records.len() - opened.at).ok()?
+            }
+            _ => assigned.next,
+        };
+        Some(KafkaOffset { next })
     }
 
     fn found(&mut self) -> Result<Vec<KafkaSplit>> {

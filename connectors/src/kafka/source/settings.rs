@@ -24,7 +24,7 @@ pub enum Topics {
     /// These.
     Named(Vec<String>),
     /// All whose whole name matches this regular expression, also those that are created later.
-    /// Names that begin with `__`, and the job's own commit topic, never match.
+    /// Names that begin with `__`, topics of drills, and the job's own commit topic never match.
     Matching(String),
 }
 

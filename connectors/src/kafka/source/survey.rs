@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use riverrun_engine::rehearsal::RUN_PREFIX;
 use riverrun_kafka::cluster::{Cluster, Partition, Reach, Topic};
 use riverrun_kafka::connection::Connection;
 
@@ -47,7 +48,8 @@ pub(super) fn topics(
     };
     if let Some(regex) = regex {
         let commits = format!("{job}-commit");
-        names.retain(|name| regex.is_match(name) && !name.starts_with("__") && *name != commits);
+        let own = |name: &str| ["__", RUN_PREFIX].iter().any(|prefix| name.starts_with(prefix));
+        names.retain(|name| regex.is_match(name) && !own(name) && *name != commits);
         if names.is_empty() {
             let (pattern, brokers) = (regex.to_string(), cluster.brokers().to_owned());
             return Err(KafkaSourceError::NoMatch { pattern, brokers });

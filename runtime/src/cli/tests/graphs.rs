@@ -14,6 +14,7 @@ use riverrun_engine::graph::{Graph, Node, NodeId, NodeKind, Partitioning, Uid};
 use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::output::Port;
 use riverrun_engine::outside::{About, Finding, HeldBack, Outside};
+use riverrun_engine::rehearsal::{Slicing, Stage};
 use riverrun_engine::sink::{Participant, Rehearsal};
 use riverrun_engine::state::Declare;
 
@@ -30,6 +31,9 @@ impl ErasedSource for Source {
         Ok(())
     }
     fn outside(&self, _: &About) -> Option<Box<dyn Outside>> {
+        None
+    }
+    fn slicing(&self, _: &str) -> Option<Box<dyn Slicing>> {
         None
     }
     fn discover<'a>(
@@ -58,6 +62,9 @@ impl ErasedSink for Sink {
 
     fn rehearsal(&self) -> Rehearsal {
         Rehearsal::Nothing
+    }
+    fn stage(&self, _: &str) -> Option<Box<dyn Stage>> {
+        None
     }
     fn open(&self, _: TaskContext) -> BoxFuture<'_, Result<Box<dyn ErasedWriter>>> {
         Box::pin(async { anyhow::bail!("only to be looked at") })

@@ -1,0 +1,153 @@
+//! The drill job on Kafka: pass-through, a running number, three kinds of windows, timers, two
+//! inputs; its outputs are two topics and files.
+//!
+//! `kafka-drill-job fill BROKERS EVENTS` writes its input into the topics [`IN`] and [`MORE`], which
+//! must be there with three partitions each; then it is a job like any other:
+//! `kafka-drill-job drill --set brokers=BROKERS`. Its sources never end. Each key is in one
+//! partition, in order, and nothing is late.
+
+#![allow(clippy::disallowed_methods, reason = "writes its input before it is a job")]
+
+#[allow(dead_code, reason = "shared with the drill job on files")]
+mod input;
+mod steps;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use input::Event;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use riverrun::connectors::kafka::Kafka;
+use riverrun::prelude::*;
+use steps::{Both, Number, Numbered, Repeated, Sum};
+
+const IN: &str = "drill-in";
+const MORE: &str = "drill-more";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["fill", brokers, events] => match fill(brokers, events) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => panic!("the input cannot be written: {error:#}"),
+        },
+        _ => riverrun::main("drill-kafka", pipeline),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    brokers: String,
+    /// What is read in place of [`IN`].
+    input: String,
+    /// Where files go.
+    out: String,
+    /// The prefix of the topics that are written.
+    to: String,
+    /// After how long the broker gives up a transaction.
+    timeout_ms: u64,
+    /// Only one sink, of records that may come again.
+    at_least_once: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            brokers: "127.0.0.1:9092".to_owned(),
+            input: IN.to_owned(),
+            out: "drill-kafka-out".to_owned(),
+            to: "drill".to_owned(),
+            timeout_ms: 60_000,
+            at_least_once: false,
+        }
+    }
+}
+
+fn pipeline(job: &Job) -> Result<()> {
+    let Settings { brokers, input, out, to, timeout_ms, at_least_once } = job.settings()?;
+    let kafka = Kafka::brokers(&brokers);
+    let read = |topic: &str| {
+        let watermarks = Watermarks::bounded_out_of_orderness(secs(5));
+        kafka.read_json::<Event>(topic.to_owned()).event_time(|event| event.at, watermarks)
+    };
+    let timeout = Duration::from_millis(timeout_ms);
+    let files = |name: &str| Files::write_json_lines(format!("{out}/{name}")).roll_bytes(50_000);
+    let events = job.source("events", read(&input));
+    let keyed = || events.clone().key_by(|event| event.key);
+    let numbers = kafka
+        .write_json::<Numbered>(&format!("{to}-numbers"))
+        .key(|numbered: &Numbered| numbered.key.to_string());
+    if at_least_once {
+        keyed().process("number", Number::open).sink("numbers", numbers.at_least_once());
+        return Ok(());
+    }
+    keyed().process("number", Number::open).sink("numbers", numbers.transaction_timeout(timeout));
+    let windows = kafka
+        .write_json::<Windowed<u64, Sum>>(&format!("{to}-windows"))
+        .key(|window: &Windowed<u64, Sum>| window.key.to_string())
+        .transaction_timeout(timeout);
+    keyed().window(Tumbling::of(secs(60))).aggregate::<Sum>("tumbling").sink("windows", windows);
+
+    events.clone().sink("all", files("all"));
+    keyed()
+        .window(Sliding::of(secs(60)).every(secs(20)))
+        .aggregate::<Sum>("sliding")
+        .sink("slid", files("slid"));
+    keyed().window(Session::gap(secs(2))).aggregate::<Sum>("sessions").sink("sat", files("sat"));
+    keyed().process("repeated", Repeated::open).sink("repetitions", files("repetitions"));
+
+    let more = job.source("more", read(MORE)).key_by(|event| event.key);
+    keyed().connect(more).process("both", Both::open).sink("pairs", files("pairs"));
+    Ok(())
+}
+
+/// How long the broker may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Records of one transaction.
+const CHUNK: u64 = 300;
+
+/// Writes `events` into each partition of [`IN`], and a quarter of it into [`MORE`]: in
+/// transactions, some of which are aborted.
+fn fill(brokers: &str, events: &str) -> Result<()> {
+    let events: u64 = events.parse().context("how many events?")?;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("transactional.id", "kafka-drill-job-fill");
+    let producer: BaseProducer = config.create()?;
+    producer.init_transactions(LIMIT)?;
+    for (topic, count) in [(IN, events), (MORE, events / 4)] {
+        for first in (0..count).step_by(usize::try_from(CHUNK)?) {
+            let chunk = first..count.min(first + CHUNK);
+            if first / CHUNK % 4 == 1 {
+                producer.begin_transaction()?;
+                send(&producer, topic, chunk.clone())?;
+                producer.flush(LIMIT)?;
+                producer.abort_transaction(LIMIT)?;
+            }
+            producer.begin_transaction()?;
+            send(&producer, topic, chunk)?;
+            producer.commit_transaction(LIMIT)?;
+        }
+    }
+    Ok(())
+}
+
+fn send(producer: &BaseProducer, topic: &str, chunk: std::ops::Range<u64>) -> Result<()> {
+    for n in chunk {
+        for partition in 0..3_u32 {
+            let event = input::event(u64::from(partition), n);
+            let (key, value) = (event.key.to_string(), serde_json::to_vec(&event)?);
+            let record = BaseRecord::to(topic).key(&key).payload(&value);
+            let mut record = record.partition(i32::try_from(partition)?);
+            while let Err((error, back)) = producer.send(record) {
+                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                anyhow::ensure!(full, "{error}");
+                producer.poll(Duration::from_millis(10));
+                record = back;
+            }
+        }
+    }
+    Ok(())
+}

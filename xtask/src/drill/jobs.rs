@@ -1,0 +1,128 @@
+//! The jobs that are drilled: built, their input written, and, for the one on Kafka, a broker of
+//! the drill's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use xtask::kafka::{Broker, BrokerOptions};
+
+use super::bugs::Job;
+use crate::cargo;
+
+/// After how long the broker gives up a transaction of the drill job: outages are to be longer.
+pub(super) const TIMEOUT_MS: u64 = 10_000;
+/// Events in each partition of the input on Kafka.
+const EVENTS: &str = "2000";
+/// What the drill job on Kafka reads and writes, with the number of partitions.
+const TOPICS: [(&str, u32); 4] =
+    [("drill-in", 3), ("drill-more", 3), ("drill-numbers", 3), ("drill-windows", 2)];
+
+/// A job that can be drilled.
+pub(super) struct Built {
+    job: Job,
+    binary: PathBuf,
+    /// Where drills of it are started.
+    pub(super) folder: PathBuf,
+    /// For the job on Kafka.
+    pub(super) broker: Option<Broker>,
+}
+
+impl Built {
+    /// Builds `job`, with the planted bugs if asked for, and writes its input below `folder`.
+    pub(super) fn new(job: Job, planted: bool, folder: &Path) -> Result<Built> {
+        let folder = folder.join(format!("{job:?}").to_lowercase());
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).context("the folder of an earlier drill stays")?;
+        }
+        std::fs::create_dir_all(&folder).context("no folder for the drills")?;
+        let binary = build(job, planted)?;
+        let broker = match job {
+            Job::Kafka => Some(Broker::start(&BrokerOptions::default())?),
+            Job::Files | Job::Clicks => None,
+        };
+        let built = Built { job, binary, folder, broker };
+        built.fill()?;
+        Ok(built)
+    }
+
+    fn fill(&self) -> Result<()> {
+        let mut fill = Command::new(&self.binary);
+        match (&self.broker, self.job) {
+            (Some(broker), _) => {
+                for (topic, partitions) in TOPICS {
+                    broker.create_topic(topic, partitions, &[])?;
+                }
+                fill.args(["fill", &broker.address().to_string(), EVENTS]);
+            }
+            (None, Job::Files) => drop(fill.arg("fill").arg(self.folder.join("input"))),
+            (None, _) => return Ok(()),
+        }
+        if !fill.status().context("the drill job does not start")?.success() {
+            bail!("the drill job's input cannot be written");
+        }
+        Ok(())
+    }
+
+    /// `JOB drill ..`, not yet started; it writes its report to [`Built::report`].
+    pub(super) fn drill(&self) -> Command {
+        let report = self.report();
+        // There is none before the first drill.
+        drop(std::fs::remove_file(&report));
+        let mut drill = Command::new(&self.binary);
+        drill.arg("drill").arg("--json").arg(report);
+        drill.arg("--scratch").arg(self.folder.join("scratch")).current_dir(&self.folder);
+        let settings = match (&self.broker, self.job) {
+            (Some(broker), _) => {
+                vec![format!("brokers={}", broker.address()), format!("timeout_ms={TIMEOUT_MS}")]
+            }
+            (None, Job::Files) => vec!["input=input".to_owned()],
+            (None, _) => vec!["events=60000".to_owned()],
+        };
+        for setting in settings {
+            drill.args(["--set", &setting]);
+        }
+        drill
+    }
+
+    /// Where the report of a drill lies.
+    pub(super) fn report(&self) -> PathBuf {
+        self.folder.join("report.json")
+    }
+
+    /// The report of the last drill.
+    pub(super) fn reported(&self) -> Result<serde_json::Value> {
+        let text = std::fs::read_to_string(self.report()).context("the drill left no report")?;
+        serde_json::from_str(&text).context("the report is no JSON")
+    }
+}
+
+fn build(job: Job, planted: bool) -> Result<PathBuf> {
+    let (kind, name, mut features) = match job {
+        Job::Files => ("--example", "drill_job", Vec::new()),
+        Job::Clicks => ("--example", "click_sessions", Vec::new()),
+        Job::Kafka => {
+            ("--bin", "kafka-drill-job", vec!["riverrun-connectors/kafka", "riverrun/kafka"])
+        }
+    };
+    let mut words = vec!["build", "--no-default-features", kind, name];
+    if job == Job::Kafka {
+        // The packages that tests on Kafka name, so that nothing is compiled once more.
+        for package in
+            ["riverrun-kafka", "riverrun-connectors", "riverrun-kafka-tests", "riverrun", "xtask"]
+        {
+            words.extend(["--package", package]);
+        }
+    }
+    if planted {
+        features.push("riverrun-engine/planted");
+    }
+    let features = features.join(",");
+    words.extend(["--features", &features]);
+    let built = cargo::command(&words).status().context("cargo could not be started")?;
+    if !built.success() {
+        bail!("`{name}` does not build; cargo's words are above");
+    }
+    let place = if kind == "--bin" { "debug" } else { "debug/examples" };
+    Ok(cargo::target().join(place).join(name))
+}
