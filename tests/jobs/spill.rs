@@ -42,6 +42,15 @@ fn expected(items: u64) -> BTreeMap<u64, (usize, u64)> {
 
 #[test]
 fn state_beyond_its_memory_is_spilled_and_restored() {
+    spilled_and_restored(Bytes::mib(1 << 20));
+}
+
+#[test]
+fn state_beyond_its_memory_is_restored_lazily() {
+    spilled_and_restored(Bytes::default());
+}
+
+fn spilled_and_restored(lazy_from: Bytes) {
     let items = KEYS * ROUNDS;
     let output = MemoryOutput::new();
     let (source, input) = MemorySource::live(1);
@@ -66,7 +75,8 @@ fn state_beyond_its_memory_is_spilled_and_restored() {
         input.push(0, n);
     }
     input.close();
-    let world = world.at(3);
+    let mut world = world.at(3);
+    world.config.checkpoint.lazy_from = lazy_from;
     world.run(|job| pipeline(job, &source, &output)).expect("it restores and ends");
     let mut got: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
     let mut seen = 0;
