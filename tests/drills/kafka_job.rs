@@ -1,8 +1,8 @@
 //! The drill job on Kafka: pass-through, a running number, three kinds of windows, timers, two
 //! inputs; its outputs are two topics and files.
 //!
-//! `kafka-drill-job fill BROKERS EVENTS` writes its input into the topics [`IN`] and [`MORE`], which
-//! must be there with three partitions each; then it is a job like any other:
+//! `kafka-drill-job fill BROKERS EVENTS` writes its input into the topics [`IN`] and [`MORE`],
+//! which must be there with three partitions each; then it is a job like any other:
 //! `kafka-drill-job drill --set brokers=BROKERS`. Its sources never end. Each key is in one
 //! partition, in order, and nothing is late.
 

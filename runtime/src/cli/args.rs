@@ -265,9 +265,9 @@ Examples:
   my-job drill --random --duration 10m --rescale 1,2,3,4 --json drill.json
   my-job drill --seed 42 --life 17          # one life of an earlier drill again
 
-Your own output, topics, checkpoints and offsets are not touched. Of Kafka topics a slice is read that
-is settled once; other sources must end. The output must not hold the wall clock, or name the fields
-that do with --ignore.
+Your own output, topics, checkpoints and offsets are not touched. Of Kafka topics a slice is read
+that is settled once; other sources must end. The output must not hold the wall clock, or name the
+fields that do with --ignore.
 Exit codes: 0 exact; 1 something was lost, doubled, changed or failed; 2 it cannot be told.";
 
 #[derive(Debug, Args)]

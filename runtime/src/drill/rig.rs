@@ -11,7 +11,7 @@ use super::disk;
 use super::error::DrillError;
 use super::interrupt::Interrupt;
 use super::life::{Lived, Stage, live};
-use super::oracle::consult;
+use super::oracle::{Oracle, consult};
 use super::output::Fields;
 use super::plan::{Blow, Life, Plan, Wanted};
 use super::rehearsed::Rehearsed;
@@ -119,15 +119,7 @@ pub fn drill(
         interrupt: &interrupt,
     };
     let plan = Plan::new(settings.wanted.clone(), oracle.passings.clone(), oracle.run_ms);
-    let mut report = Report {
-        job: settings.job.clone(),
-        seed: settings.wanted.seed,
-        records: oracle.output.len(),
-        unseen: rehearsed.unseen.clone(),
-        repeats: rehearsed.repeats.iter().cloned().collect(),
-        ordered: oracle.ordered.iter().cloned().collect(),
-        ..Report::default()
-    };
+    let mut report = begun(settings, rehearsed, &oracle);
     let mut course = Course { settings, plan: &plan, reached: BTreeSet::new(), next: 0 };
     while let Some(life) = course.next(&report, doors::monotonic().saturating_sub(began)) {
         let mut site = sites.make(&format!("life-{}", life.number))?;
@@ -153,6 +145,19 @@ pub fn drill(
     report.seconds = doors::monotonic().saturating_sub(began).as_secs();
     report.close();
     Ok(report)
+}
+
+/// The report of a drill that has not lived yet.
+fn begun(settings: &Settings, rehearsed: &Rehearsed, oracle: &Oracle) -> Report {
+    Report {
+        job: settings.job.clone(),
+        seed: settings.wanted.seed,
+        records: oracle.output.len(),
+        unseen: rehearsed.unseen.clone(),
+        repeats: rehearsed.repeats.iter().cloned().collect(),
+        ordered: oracle.ordered.iter().cloned().collect(),
+        ..Report::default()
+    }
 }
 
 fn is_kill(action: Action) -> bool {

@@ -1,5 +1,5 @@
 //! Long drills of the drill job, and the figures they leave: one line a run in
-//! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Nothing but what a run really did is written.
+//! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Only what a run really did is written.
 //!
 //! A run is a drill of some minutes with a seed of its own: kills at all points and at random,
 //! zombies, restores at every parallelism from 1 to 6 after every other; on Kafka the broker dies
@@ -31,8 +31,8 @@ Figures of real runs of `cargo xtask drill --campaign HOURS`: of the drill job, 
 compared with an undisturbed run; on Kafka also judged by Kafka's own consumer, while the broker is
 killed as well. A row is one run; everything of it stands in `drills.jsonl`.
 
-| commit | target | kills | points (fewest kills) | zombies | broker kills (past timeout) | rescale pairs | \
-seed | lost | doubled | changed | reordered | failed | lives | minutes |
+| commit | target | kills | points (fewest kills) | zombies | broker kills (past timeout) | \
+rescale pairs | seed | lost | doubled | changed | reordered | failed | lives | minutes |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 

@@ -3,7 +3,7 @@
 //!
 //! - `numbers`: each key's events are numbered 1..n in their order within a partition, each once;
 //! - `windows`: each window of a minute with its count and sum;
-//! - `all`: every event, once. In = out, since the drill job holds nothing back and nothing is late;
+//! - `all`: every event, once. In = out: the drill job holds nothing back and nothing is late;
 //! - no transaction of the job is open;
 //! - the newest marker names the newest checkpoint.
 
@@ -206,7 +206,10 @@ mod tests {
 
     #[test]
     fn windows_and_passed_through_events_are_judged_as_bags() {
-        let window = |key: u64, start: i64, count: u64, sum: u64| json!({"key": key, "window": {"start": start}, "value": {"count": count, "value": sum}});
+        let window = |key: u64, start: i64, count: u64, sum: u64| {
+            let value = json!({"count": count, "value": sum});
+            json!({"key": key, "window": {"start": start}, "value": value})
+        };
         let right = [window(2, 60_000, 1, 5), window(1, 0, 2, 10)];
         assert!(judge().windows(&right).is_ok());
         assert!(judge().windows(&right[..1]).is_err());

@@ -1,8 +1,9 @@
 //! `cargo xtask drill`: what only the project itself drills.
 //!
-//! - `--planted` builds the drill jobs with the planted [`bugs`] and proves that a drill catches each;
-//! - `--kafka` drills the job on Kafka while its broker is killed ([`faults`]), judged by Kafka's own
-//!   client ([`judge`]);
+//! - `--planted` builds the drill jobs with the planted [`bugs`] and proves that a drill catches
+//!   each;
+//! - `--kafka` drills the job on Kafka while its broker is killed ([`faults`]), judged by Kafka's
+//!   own client ([`judge`]);
 //! - `--campaign HOURS` goes on for long and keeps the figures ([`campaign`]).
 
 mod bugs;
@@ -87,9 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if options.kafka {
         return kafka(options);
     }
-    bail!(
-        "say what to drill: `--planted`, `--kafka` or `--campaign HOURS`; your own job drills itself"
-    )
+    bail!("say what: `--planted`, `--kafka` or `--campaign HOURS`; your own job drills itself")
 }
 
 /// The job on Kafka, while its broker is killed.
