@@ -35,7 +35,7 @@ const fn bug(name: &'static str, what: &'static str, job: Job, drill: &'static s
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) static BUGS: [Planted; 45] = [
+pub(super) static BUGS: [Planted; 43] = [
     bug("commit.before.stored", "output becomes visible before its checkpoint is complete",
         Files, "--points checkpoint.delta.synced,checkpoint.prepared"),
     bug("commit.not.repeated", "a restored checkpoint's output is not committed again",
@@ -110,10 +110,6 @@ pub(super) static BUGS: [Planted; 45] = [
         Kafka, "--points commit.told"),
     bug("kafka.commit.early", "a transaction is committed before its checkpoint is stored",
         Kafka, "--points checkpoint.delta.synced,kafka.opened"),
-    bug("kafka.unfenced", "an attempt begins without fencing the one before",
-        Kafka, "--points commit.told,kafka.opened"),
-    bug("kafka.fenced.forgotten", "a run that was fenced fences the other",
-        Kafka, "--zombie --points kafka.commit,commit.told"),
     bug("kafka.cut.passed", "what follows a barrier goes into the transaction before it",
         Kafka, "--points commit.told,kafka.committed"),
     bug("kafka.offset.last", "the offset saved is the last record's, not the next",

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use riverrun_engine::Result;
 use riverrun_engine::context::TaskContext;
-use riverrun_engine::planted;
 use riverrun_kafka::cluster::{Cluster, Isolation};
 use riverrun_kafka::send::{Producer, ProducerSettings, SendError};
 
@@ -51,8 +50,7 @@ pub(super) fn settings(
 
 /// A new producer for `slot`: whoever had its id before is fenced.
 pub(super) fn fenced(gateway: &Gateway, slot: Slot, batch_bytes: usize) -> Result<Arc<Producer>> {
-    let owner = if planted!("kafka.unfenced") { &gateway.ctx.attempt } else { &gateway.ctx.job };
-    let id = transactional_id(owner, slot.0);
+    let id = transactional_id(&gateway.ctx.job, slot.0);
     let settings = settings(&gateway.connection, Some(id), gateway.timeout, batch_bytes);
     let made = Producer::new(&settings)?;
     gateway.until_done(FENCE, || made.init())?;
