@@ -120,7 +120,7 @@ fn several_sinks_share_one_transaction_and_at_least_once_needs_none() {
     for topic in ["both-a", "both-b", "both-c"] {
         BROKER.create_topic(topic, 1, &[]).expect("makes");
     }
-    World::new("both")
+    World::new("shared")
         .run(|job| {
             let numbers = numbers(job);
             numbers.clone().sink("a", kafka().write_json("both-a"));
