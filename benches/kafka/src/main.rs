@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// The variable that says what this process is: `engine`, `bare`, or, without it, the bench.
-const ROLE: &str = "RIVERRUN_BENCH_ROLE";
+const ROLE: &str = "BENCH_KAFKA_ROLE";
 
 fn main() -> ExitCode {
     let done = match std::env::var(ROLE).as_deref() {
