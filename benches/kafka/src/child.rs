@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::ROLE;
 use crate::expected::Work;
 use crate::setup::Setup;
+use crate::{JOB, ROLE};
 
 /// What a process took from its start to its end.
 #[derive(Clone, Copy, Debug)]
@@ -38,21 +38,24 @@ impl Job<'_> {
     /// Starts it; started again, it goes on where it was.
     pub(crate) fn start(&self, setup: &Setup) -> Result<Child> {
         let mut command = role("engine")?;
-        command.arg("run").args(["--parallelism", &self.parallelism.to_string()]);
+        command
+            .env(JOB, self.output)
+            .arg("run")
+            .args(["--parallelism", &self.parallelism.to_string()]);
         for (name, value) in [
-            ("brokers", format!("{:?}", setup.address().to_string())),
-            ("work", format!("{:?}", self.work.name())),
-            ("input", format!("{:?}", self.input)),
-            ("output", format!("{:?}", self.output)),
+            ("brokers", setup.address().to_string()),
+            ("work", self.work.name().to_owned()),
+            ("input", self.input.to_owned()),
+            ("output", self.output.to_owned()),
             ("to_end", self.to_end.to_string()),
         ] {
             command.arg("--set").arg(format!("{name}={value}"));
         }
         for (name, value) in [
             ("workers", self.parallelism.to_string()),
-            ("checkpoint.path", format!("{:?}", self.checkpoints(setup))),
-            ("checkpoint.interval", format!("\"{} ms\"", self.checkpoint_ms)),
-            ("log.level", "\"warn\"".to_owned()),
+            ("checkpoint.path", self.checkpoints(setup).display().to_string()),
+            ("checkpoint.interval", format!("{}ms", self.checkpoint_ms)),
+            ("log.level", "error".to_owned()),
         ] {
             command.arg("--conf").arg(format!("{name}={value}"));
         }

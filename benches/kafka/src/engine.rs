@@ -6,6 +6,7 @@ use riverrun::connectors::kafka::format::{Decode, Encode};
 use riverrun::connectors::kafka::{End, Kafka};
 use riverrun::prelude::*;
 
+use crate::JOB;
 use crate::event::{decode, encode, event, partition_of, parts};
 use crate::expected::{WINDOW_MS, Work};
 use crate::work::Event;
@@ -56,7 +57,7 @@ impl Aggregate<Event> for Count {
 
 /// Runs the job as the command line says.
 pub(crate) fn main() -> ExitCode {
-    riverrun::main("bench-kafka", pipeline)
+    riverrun::main(&std::env::var(JOB).unwrap_or_else(|_| "bench-kafka".to_owned()), pipeline)
 }
 
 fn pipeline(job: &Job) -> Result<()> {

@@ -28,6 +28,8 @@ use clap::Parser as _;
 
 /// The variable that says what this process is: `engine`, `bare`, or, without it, the bench.
 const ROLE: &str = "BENCH_KAFKA_ROLE";
+/// The variable that says what the engine's job is called: each has a history of its own.
+const JOB: &str = "BENCH_KAFKA_JOB";
 
 fn main() -> ExitCode {
     let done = match std::env::var(ROLE).as_deref() {
