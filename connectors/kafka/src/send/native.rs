@@ -154,7 +154,7 @@ fn is_plain(record: &Record<'_>) -> bool {
     record.place().timestamp.is_none() && record.headers().len() == 0
 }
 
-/// Records for one batch call: half the cost of a call for each. Their bytes are borrowed.
+/// Records for one batch call. Their bytes are borrowed.
 #[derive(Default)]
 struct Plain<'a> {
     messages: Vec<sys::rd_kafka_message_t>,
