@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test of processes")]
 
+#[path = "../examples/binary.rs"]
+mod binary;
 mod rig;
 
 use std::collections::BTreeSet;

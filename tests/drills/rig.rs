@@ -1,11 +1,13 @@
 //! Starts drills and reads their reports.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::binary::binary;
 
 /// A drill that has ended.
 pub(crate) struct Drill {
@@ -20,15 +22,6 @@ pub(crate) struct Drill {
 pub(crate) struct Found {
     /// The whole report.
     pub(crate) value: Value,
-}
-
-fn binary(name: &str) -> PathBuf {
-    // The test is `target/PROFILE/deps/drills-..`, examples are `target/PROFILE/examples/NAME`.
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE");
-    let path = profile.join("examples").join(name);
-    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
-    path
 }
 
 /// Drills the drill job over an input of its own.

@@ -5,6 +5,7 @@
 //! `KILL_SEED=7` draws other moments to kill; a failure names its seed.
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "a test of processes")]
 
+mod binary;
 mod rig;
 
 use rig::{Example, Moments};

@@ -1,11 +1,13 @@
 //! Starts the examples' binaries, ends them in every way, and compares what they wrote.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::binary::binary;
 
 /// An example and its settings.
 pub(crate) struct Example {
@@ -43,15 +45,6 @@ impl Moments {
             self.state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
         Duration::from_millis(from + (self.state >> 33) % (to - from))
     }
-}
-
-fn binary(name: &str) -> PathBuf {
-    // The test is `target/PROFILE/deps/examples-..`, examples are `target/PROFILE/examples/NAME`.
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE");
-    let path = profile.join("examples").join(name);
-    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
-    path
 }
 
 impl Example {

@@ -72,9 +72,7 @@ impl Setup {
     /// Starts the broker.
     pub(crate) fn start() -> Result<Self> {
         eprintln!("starting a broker");
-        // Event time here begins in 1970: nothing may be too old to be kept.
-        let properties = vec![("log.retention.ms".to_owned(), "-1".to_owned())];
-        let broker = Broker::start(&BrokerOptions { properties, ..BrokerOptions::default() })?;
+        let broker = Broker::start(&BrokerOptions::default())?;
         Ok(Setup { broker, folder: tempfile::tempdir()? })
     }
 

@@ -236,6 +236,20 @@ pub(super) fn create(
             return Err(Code::Fail.into());
         }
         let told = sys::rd_kafka_CreateTopics_result_topics(result, &mut count);
+        only(told, count)
+    }
+}
+
+/// What became of the one topic that was asked about.
+///
+/// # Safety
+/// `told` is null or has `count` results that are alive.
+unsafe fn only(
+    told: *mut *const sys::rd_kafka_topic_result_t,
+    count: usize,
+) -> Result<Result<(), Failed>, Failed> {
+    // SAFETY: as the caller says.
+    unsafe {
         let Some(told) = lent(told, count).first() else { return Err(Code::Fail.into()) };
         match Code::from(sys::rd_kafka_topic_result_error(*told)) {
             Code::NoError => Ok(Ok(())),
@@ -269,14 +283,7 @@ pub(super) fn delete(
             return Err(Code::Fail.into());
         }
         let told = sys::rd_kafka_DeleteTopics_result_topics(result, &mut count);
-        let Some(told) = lent(told, count).first() else { return Err(Code::Fail.into()) };
-        match Code::from(sys::rd_kafka_topic_result_error(*told)) {
-            Code::NoError => Ok(Ok(())),
-            code => {
-                let reason = text(sys::rd_kafka_topic_result_error_string(*told));
-                Ok(Err(Failed { code, reason }))
-            }
-        }
+        only(told, count)
     }
 }
 
