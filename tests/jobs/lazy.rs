@@ -69,6 +69,17 @@ impl Sums {
         status
     }
 
+    /// A first run, stopped when there is a sum of every key: a stop cuts off what is not read yet.
+    fn fill(&self, world: &World) {
+        let output = self.output.clone();
+        self.run(world, STOP, move |input| {
+            push(input, &(0..KEYS).collect::<Vec<_>>());
+            while output.items().len() < KEYS as usize {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+
     /// What came out is what a plain map says of the numbers in their order.
     fn check(&self, numbers: &[u64]) {
         let mut expected: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
@@ -134,8 +145,7 @@ fn a_job_that_begins_before_its_state_is_read_sums_as_if_it_had_been() {
 fn a_savepoint_of_a_job_that_is_not_warm_holds_everything() {
     let (mut world, sums) = (world(), Sums::new());
     let mut all: Vec<u64> = (0..KEYS).collect();
-    let first = all.clone();
-    sums.run(&world, STOP, move |input| push(input, &first));
+    sums.fill(&world);
     let some: Vec<u64> = (0..KEYS).step_by(50).collect();
     all.extend(&some);
     let stop = CommandKind::Stop { savepoint: true };
@@ -168,8 +178,8 @@ fn longest(world: &World) -> PathBuf {
 #[test]
 fn a_damaged_block_ends_the_attempt_and_then_the_checkpoint_is_refused() {
     let (mut world, sums) = (world(), Sums::new());
+    sums.fill(&world);
     world.config.checkpoint.interval = Duration::from_secs(600);
-    sums.run(&world, STOP, |input| push(input, &(0..KEYS).collect::<Vec<_>>()));
     let file = longest(&world);
     let whole = std::fs::read(&file).expect("reads");
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
@@ -202,7 +212,7 @@ fn a_damaged_block_ends_the_attempt_and_then_the_checkpoint_is_refused() {
 #[test]
 fn all_is_warm_by_itself_and_the_status_says_when() {
     let (world, sums) = (world(), Sums::new());
-    sums.run(&world, STOP, |input| push(input, &(0..KEYS).collect::<Vec<_>>()));
+    sums.fill(&world);
     let (control, orders) = Control::by_hand();
     let job = Job::new(serde_json::Value::Null);
     sums.pipeline(&job);

@@ -66,7 +66,9 @@ fn pipeline(job: &Job) -> Result<()> {
     let kafka = Kafka::brokers(&settings.brokers).property("compression.type", "none");
     let end = if settings.to_end { End::Latest } else { End::Never };
     let source = kafka.read(settings.input.as_str(), Raw).until(end);
-    let out = kafka.write(&settings.output, Raw).partition(|[key, ..]| Some(partition_of(*key)));
+    // The bare loop's records bear the time of sending too.
+    let out = kafka.write(&settings.output, Raw).timestamp_of_sending();
+    let out = out.partition(|[key, ..]| Some(partition_of(*key)));
     match Work::named(&settings.work)? {
         Work::Copy => {
             let events = job.source("events", source);

@@ -25,6 +25,7 @@ impl Reader {
             group: format!("reads-{topic}"),
             isolation: Isolation::Committed,
             buffer_bytes: 16 * 1024 * 1024,
+            headers: false,
         };
         let mut fetcher = Fetcher::open(&Connection::new(&address.to_string()), &settings)?;
         let topic: Arc<str> = topic.into();

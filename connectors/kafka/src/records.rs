@@ -14,15 +14,25 @@ pub struct Records {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     headers: Vec<HeaderEntry>,
+    /// For [`Records::group`].
+    order: Vec<u64>,
+    grouped: Vec<Entry>,
 }
 
-#[derive(Clone, Debug)]
+/// The value follows the key.
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     place: Place,
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
-    headers: Range<usize>,
+    start: usize,
+    /// [`ABSENT`] is none.
+    key_len: usize,
+    /// [`ABSENT`] is none.
+    value_len: usize,
+    headers: (usize, usize),
 }
+
+/// No bytes are that many.
+const ABSENT: usize = usize::MAX;
 
 #[derive(Clone, Debug)]
 struct HeaderEntry {
@@ -58,19 +68,22 @@ impl<'a> Record<'a> {
     /// Its key; absent and empty are two things.
     #[must_use]
     pub fn key(&self) -> Option<&'a [u8]> {
-        self.entry.key.clone().map(|range| &self.records.bytes[range])
+        let Entry { start, key_len, .. } = *self.entry;
+        (key_len != ABSENT).then(|| &self.records.bytes[start..start + key_len])
     }
 
     /// Its value; absent (a tombstone) and empty are two things.
     #[must_use]
     pub fn value(&self) -> Option<&'a [u8]> {
-        self.entry.value.clone().map(|range| &self.records.bytes[range])
+        let Entry { start, key_len, value_len, .. } = *self.entry;
+        let start = if key_len == ABSENT { start } else { start + key_len };
+        (value_len != ABSENT).then(|| &self.records.bytes[start..start + value_len])
     }
 
     /// Its headers, in order.
     pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'a>> + use<'a> {
-        let records = self.records;
-        records.headers[self.entry.headers.clone()].iter().map(move |header| {
+        let (records, (first, end)) = (self.records, self.entry.headers);
+        records.headers[first..end].iter().map(move |header| {
             let name = std::str::from_utf8(&records.bytes[header.name.clone()]);
             let value = header.value.clone().map(|range| &records.bytes[range]);
             (name.expect("was text when it was added"), value)
@@ -99,10 +112,14 @@ impl Records {
             let value = value.map(|bytes| self.keep(bytes));
             self.headers.push(HeaderEntry { name, value });
         }
-        let headers = first..self.headers.len();
-        let key = key.map(|bytes| self.keep(bytes));
-        let value = value.map(|bytes| self.keep(bytes));
-        self.entries.push(Entry { place, key, value, headers });
+        let headers = (first, self.headers.len());
+        let start = self.bytes.len();
+        let mut keep = |bytes: Option<&[u8]>| {
+            self.bytes.extend_from_slice(bytes.unwrap_or_default());
+            bytes.map_or(ABSENT, <[u8]>::len)
+        };
+        let (key_len, value_len) = (keep(key), keep(value));
+        self.entries.push(Entry { place, start, key_len, value_len, headers });
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -126,10 +143,25 @@ impl Records {
     /// keep their order. So they are sent in few calls. Where one of them goes by its key, all stay
     /// where they are: it may go to the partition of another.
     pub fn group(&mut self, first: usize) {
-        let Some(rest) = self.entries.get_mut(first..) else { return };
-        if rest.iter().all(|entry| entry.place.partition.is_some()) {
-            rest.sort_by_key(|entry| entry.place.partition);
+        let Some(rest) = self.entries.get(first..) else { return };
+        // Numbers are sorted in place of records: the partition, then where the record stands.
+        let number = |(at, entry): (usize, &Entry)| {
+            let (partition, at) = (entry.place.partition?, u32::try_from(at).ok()?);
+            Some(u64::from(u32::try_from(partition).ok()?) << 32 | u64::from(at))
+        };
+        self.order.clear();
+        for numbered in rest.iter().enumerate().map(number) {
+            let Some(numbered) = numbered else { return };
+            self.order.push(numbered);
         }
+        if self.order.is_sorted() {
+            return;
+        }
+        self.order.sort_unstable();
+        let place = |numbered: &u64| rest[(numbered & u64::from(u32::MAX)) as usize];
+        self.grouped.clear();
+        self.grouped.extend(self.order.iter().map(place));
+        self.entries[first..].copy_from_slice(&self.grouped);
     }
 
     /// How many.

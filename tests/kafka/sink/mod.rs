@@ -1,6 +1,7 @@
 //! Jobs that write to Kafka.
 
 mod brokers;
+mod cuts;
 mod ends;
 mod kills;
 mod lost;

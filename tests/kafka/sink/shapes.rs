@@ -3,8 +3,11 @@
 use riverrun::connectors::kafka::{End, Kafka};
 use riverrun::connectors::memory::MemorySource;
 use riverrun::prelude::*;
+use riverrun::runtime::config::RunOptions;
+use riverrun::runtime::control::Control;
+use riverrun::runtime::logs;
 
-use crate::rig::{BROKER, World, visible};
+use crate::rig::{BROKER, LIMIT, World, child, config, end_of, given, run, visible};
 
 fn kafka() -> Kafka {
     Kafka::brokers(&BROKER.address().to_string())
@@ -44,6 +47,47 @@ fn case_41_key_headers_timestamp_tombstones_and_topics_by_record() {
         assert_eq!(record.partition, (n % 4 / 2) as i32);
         let headers = [("n".to_owned(), Some(text.into_bytes())), ("n".to_owned(), None)];
         assert_eq!(record.headers, headers);
+    }
+}
+
+#[test]
+#[ignore = "the process that the test below starts"]
+fn writes_what_is_old() {
+    let folder = given("FOLDER");
+    let build = |job: &Job| {
+        let kafka = Kafka::brokers(&given("ADDRESS"));
+        let old = Timestamp::from_millis(1_000);
+        let numbers = numbers(job).event_time(move |_| old, Watermarks::monotonic());
+        let sink = kafka.write_json(given("TOPIC").as_str());
+        let sink = if given("TOPIC") == "stamped-now" { sink.timestamp_of_sending() } else { sink };
+        numbers.sink("out", sink);
+    };
+    let config = config(&given("TOPIC"), &folder);
+    logs::start(&config.log, None).expect("a filter");
+    let ended = run(&given("TOPIC"), &config, &RunOptions::default(), build, Control::detached());
+    ended.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn records_older_than_a_topic_keeps_are_warned_of_and_may_bear_the_time_of_sending() {
+    let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let began = began.expect("after 1970").as_millis() as i64;
+    for topic in ["stamped-then", "stamped-now"] {
+        BROKER.create_topic(topic, 1, &[("retention.ms", "3600000")]).expect("makes");
+        let folder = tempfile::tempdir().expect("a folder");
+        let variables = [
+            ("TOPIC", topic.to_owned()),
+            ("FOLDER", folder.path().to_str().expect("text").to_owned()),
+            ("ADDRESS", BROKER.address().to_string()),
+        ];
+        let process = child("sink::shapes::writes_what_is_old", &variables);
+        let (ended, said) = end_of(process, LIMIT);
+        assert_eq!(ended, Some(true), "{said}");
+        assert_eq!(said.contains("RR0756"), topic == "stamped-then", "{said}");
+        let now = |at: Option<i64>| at.is_some_and(|at| at >= began);
+        let all = visible(&BROKER, topic);
+        assert!(all.iter().all(|r| now(r.timestamp) == (topic == "stamped-now")), "{all:?}");
+        assert!(all.len() == 20 || topic == "stamped-then", "{all:?}");
     }
 }
 

@@ -190,6 +190,13 @@ impl Broker {
         self.node.kafka().tool(self.node.folder(), class)
     }
 
+    /// The first file of a partition's log, for `kafka.tools.DumpLogSegments`.
+    #[must_use]
+    pub fn log_of(&self, topic: &str, partition: i32) -> PathBuf {
+        let partition = self.node.folder().join("data").join(format!("{topic}-{partition}"));
+        partition.join(format!("{:020}.log", 0))
+    }
+
     fn wire(&self) -> Result<Wire> {
         Wire::connect(self.address())
     }

@@ -105,19 +105,26 @@ impl Message {
         self.get().offset
     }
 
-    /// Appends the record to `records`.
-    pub(super) fn copy_into(&self, records: &mut Records) {
+    /// Appends the record to `records`, with its headers or without.
+    pub(super) fn copy_into(&self, records: &mut Records, headers: bool) {
         let message = self.get();
         let place = Place { offset: message.offset, timestamp: self.timestamp(), partition: None };
         let key = bytes(message.key.cast(), message.key_len);
         let value = bytes(message.payload.cast(), message.len);
+        if !headers {
+            records.push(place, key, value, []);
+            return;
+        }
+        let headers = self.headers().into_iter();
+        let headers = headers.flat_map(|list| (0..).map_while(move |i| header(list, i)));
+        records.push(place, key, value, headers);
+    }
+
+    fn headers(&self) -> Option<*mut sys::rd_kafka_headers_t> {
         let mut headers = ptr::null_mut();
         // SAFETY: the message is alive; the headers live as long as it.
         let error = unsafe { sys::rd_kafka_message_headers(self.0, &mut headers) };
-        let headers = (Code::from(error) == Code::NoError).then_some(headers);
-        let headers =
-            headers.into_iter().flat_map(|list| (0..).map_while(move |i| header(list, i)));
-        records.push(place, key, value, headers);
+        (Code::from(error) == Code::NoError).then_some(headers)
     }
 
     fn timestamp(&self) -> Option<i64> {

@@ -46,6 +46,9 @@ pub struct FetchSettings {
     /// Bytes of records that wait to be fetched, as they came from the broker; at least one fetch
     /// of a partition is kept whatever this says.
     pub buffer_bytes: u64,
+    /// Whether records come with their headers. Without: librdkafka parses them only when asked,
+    /// for half as much again as the rest of fetching costs.
+    pub headers: bool,
 }
 
 /// The number of a partition within its fetcher, in the order they were added.
@@ -87,6 +90,7 @@ pub struct Fetcher {
     known: BTreeMap<Handle, PartitionIndex>,
     messages: Vec<Message>,
     spare: Vec<Records>,
+    headers: bool,
     cut_off: bool,
 }
 
@@ -142,6 +146,7 @@ impl Fetcher {
             known: BTreeMap::new(),
             messages: Vec::new(),
             spare: Vec::new(),
+            headers: settings.headers,
             cut_off: false,
         })
     }
@@ -218,7 +223,7 @@ impl Fetcher {
                 run = Some((handle, index, self.spare.pop().unwrap_or_default()));
             }
             if let Some((_, _, records)) = &mut run {
-                message.copy_into(records);
+                message.copy_into(records, self.headers);
             }
         }
         self.close(run, out);

@@ -36,7 +36,7 @@ fn flush(producer: &BaseProducer) {
 
 fn settings() -> FetchSettings {
     let group = "job".to_owned();
-    FetchSettings { group, isolation: Isolation::Committed, buffer_bytes: 1 << 20 }
+    FetchSettings { group, isolation: Isolation::Committed, buffer_bytes: 1 << 20, headers: true }
 }
 
 fn part(topic: &str, number: i32) -> Partition {

@@ -174,6 +174,7 @@ fn read_from(
         group: topic.to_owned(),
         isolation: Isolation::Committed,
         buffer_bytes: BUFFER_BYTES,
+        headers: false,
     };
     let mut fetcher = Fetcher::open(connection, &settings)?;
     fetcher.add(vec![(partition(topic), from)])?;

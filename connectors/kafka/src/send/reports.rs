@@ -50,11 +50,19 @@ impl ClientContext for Reports {
     /// A connection that is merely closed is no error to librdkafka, though it repeats what was
     /// under way. It says so in this line only, before it repeats anything; and of several alike
     /// within 30 s only with `debug=broker`.
-    fn log(&self, _: RDKafkaLogLevel, about: &str, line: &str) {
-        if about == CONNECTION_ENDED {
-            self.trouble.store(true, Ordering::Release);
+    fn log(&self, level: RDKafkaLogLevel, about: &str, line: &str) {
+        use RDKafkaLogLevel::{Alert, Critical, Emerg, Error, Warning};
+        match level {
+            // `error` tells of it too.
+            _ if about == CONNECTION_ENDED => {
+                self.trouble.store(true, Ordering::Release);
+                tracing::debug!(about, line, "librdkafka, a producer");
+            }
+            Emerg | Alert | Critical | Error | Warning => {
+                tracing::warn!(about, line, "librdkafka, a producer");
+            }
+            _ => tracing::debug!(about, line, "librdkafka, a producer"),
         }
-        tracing::debug!(about, line, "librdkafka, a producer");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -47,6 +47,16 @@ enum TopicOf<T> {
     ByRecord(ByRecord<T, Cow<'static, str>>),
 }
 
+/// What becomes the timestamp of a record.
+enum Stamp<T> {
+    /// Its event time.
+    EventTime,
+    /// The time of sending.
+    Sending,
+    /// What is made of it.
+    ByRecord(ByRecord<T, Timestamp>),
+}
+
 /// The shape of a record in Kafka.
 struct Inner<T, E> {
     topic: TopicOf<T>,
@@ -54,7 +64,7 @@ struct Inner<T, E> {
     key: Option<Append<T>>,
     partition: Option<ByRecord<T, Option<i32>>>,
     headers: Option<ByRecord<T, Headers>>,
-    timestamp: Option<ByRecord<T, Timestamp>>,
+    timestamp: Stamp<T>,
     tombstone: Option<ByRecord<T, bool>>,
 }
 
@@ -92,7 +102,7 @@ impl<T: Data, E: Encode<T>> KafkaSink<T, E> {
             key: None,
             partition: None,
             headers: None,
-            timestamp: None,
+            timestamp: Stamp::EventTime,
             tombstone: None,
         };
         let (inner, guarantee, timeout) = (Arc::new(inner), Guarantee::ExactlyOnce, None);
@@ -136,7 +146,15 @@ impl<T: Data, E: Encode<T>> KafkaSink<T, E> {
     /// Gives records another timestamp than their event time.
     #[must_use]
     pub fn timestamp(self, of: impl Fn(&T) -> Timestamp + Send + Sync + 'static) -> Self {
-        self.set(|inner| inner.timestamp = Some(Box::new(of)))
+        self.set(|inner| inner.timestamp = Stamp::ByRecord(Box::new(of)))
+    }
+
+    /// Records bear the time of sending, not their event time: the broker then keeps them for its
+    /// full `retention.ms` whatever their age, and sending costs less, since librdkafka takes
+    /// records with a timestamp of their own one at a time only.
+    #[must_use]
+    pub fn timestamp_of_sending(self) -> Self {
+        self.set(|inner| inner.timestamp = Stamp::Sending)
     }
 
     /// Records that are written without a value: in a compacted topic they delete their key.
@@ -213,8 +231,9 @@ impl<T, E> Inner<T, E> {
 
     fn timestamp(&self, item: &T, event_time: Timestamp) -> Option<Timestamp> {
         match &self.timestamp {
-            Some(timestamp) => Some(timestamp(item)),
-            None => (event_time != Timestamp::MIN).then_some(event_time),
+            Stamp::ByRecord(timestamp) => Some(timestamp(item)),
+            Stamp::Sending => None,
+            Stamp::EventTime => (event_time != Timestamp::MIN).then_some(event_time),
         }
     }
 
@@ -273,7 +292,7 @@ impl<T: Data, E: Encode<T>> Sink<T> for KafkaSink<T, E> {
             connection: self.cluster.connection.clone(),
             topic,
             timeout: exactly_once.then(|| self.timeout_at(about.checkpoint_interval)),
-            by_event_time: self.inner.timestamp.is_none(),
+            by_event_time: matches!(self.inner.timestamp, Stamp::EventTime),
             about: about.clone(),
         }))
     }

@@ -80,7 +80,7 @@ impl SinkOutside {
                             said(kept)
                         ),
                         "for old data set `retention.ms=-1`, or give records another timestamp: \
-                         `.timestamp(..)`",
+                         `.timestamp_of_sending()`",
                     ));
                 }
             }

@@ -202,6 +202,7 @@ impl Tail {
             group: job.to_owned(),
             isolation: Isolation::Committed,
             buffer_bytes: BUFFER_BYTES,
+            headers: true,
         };
         let mut fetcher = Fetcher::open(connection, &settings)?;
         fetcher.add(partitions.iter().map(|partition| (partition.clone(), 0)).collect())?;

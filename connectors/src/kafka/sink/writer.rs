@@ -107,11 +107,11 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
     }
 
     fn encode(&mut self, item: &T, timestamp: Timestamp) -> Result<()> {
-        let inner = self.inner.clone();
         let number = match self.only {
             Some(number) => number,
-            None => self.number(&inner.topic(item)),
+            None => self.number(&self.inner.clone().topic(item)),
         };
+        let inner = &*self.inner;
         let Scratch { key, value } = &mut self.scratch;
         key.clear();
         value.clear();
@@ -147,7 +147,7 @@ impl<T: Data, E: Encode<T>> KafkaWriter<T, E> {
             uid = %self.ctx.uid, topic = %topic, timestamp = oldest.as_millis(),
             "RR0756: the broker deletes records of this topic {} after their timestamp, and older \
              ones are being written: their timestamp is their event time. Set `retention.ms=-1` \
-             on the topic, or give them another: `.timestamp(..)`",
+             on the topic, or give them another: `.timestamp_of_sending()`",
             outside::said(kept)
         );
     }

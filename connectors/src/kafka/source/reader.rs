@@ -89,6 +89,7 @@ impl<S: Shape> KafkaReader<S> {
                 false => settings.isolation,
             },
             buffer_bytes: settings.buffer_bytes,
+            headers: S::HEADERS,
         };
         let name = format!("{}-{}-fetch", ctx.uid, ctx.subtask);
         let looks = ctx.subtask == 0 && !settings.is_bounded();

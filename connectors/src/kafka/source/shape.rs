@@ -38,6 +38,9 @@ pub trait Shape: Clone + Send + Sync + 'static {
     /// What is made.
     type Item: Data;
 
+    /// Whether records must come with their headers, which costs.
+    const HEADERS: bool;
+
     /// Makes an item of `record`, which stands in `partition`.
     ///
     /// # Errors
@@ -58,6 +61,8 @@ pub struct Values<D>(pub(in crate::kafka) D);
 impl<D: Decode<Item: Data>> Shape for Values<D> {
     type Item = D::Item;
 
+    const HEADERS: bool = false;
+
     fn make(&self, record: Record<'_>, _: &Partition) -> Result<D::Item> {
         match record.value() {
             Some(value) => self.0.decode(value),
@@ -72,6 +77,8 @@ pub struct Whole<D>(pub(super) D);
 
 impl<D: Decode<Item: Data>> Shape for Whole<D> {
     type Item = KafkaRecord<D::Item>;
+
+    const HEADERS: bool = true;
 
     fn make(&self, record: Record<'_>, partition: &Partition) -> Result<Self::Item> {
         let place = record.place();
@@ -95,6 +102,8 @@ pub struct OrBad<S>(pub(super) S);
 
 impl<S: Shape> Shape for OrBad<S> {
     type Item = Parsed<S::Item>;
+
+    const HEADERS: bool = S::HEADERS;
 
     fn make(&self, record: Record<'_>, partition: &Partition) -> Result<Self::Item> {
         self.0.make(record, partition).map(Parsed::Good)
