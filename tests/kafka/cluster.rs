@@ -10,7 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use riverrun::connectors::kafka::Kafka;
-use xtask::kafka::{Broker, BrokerOptions};
+use xtask::kafka::Broker;
+
+use crate::rig::broker;
 
 /// How long anything may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -23,7 +25,7 @@ pub(crate) type Record<'a> = BaseRecord<'a, [u8], [u8]>;
 impl Cluster {
     pub(crate) fn take() -> Cluster {
         static BROKER: OnceLock<Mutex<Broker>> = OnceLock::new();
-        let start = || Mutex::new(Broker::start(&BrokerOptions::default()).expect("a broker"));
+        let start = || Mutex::new(broker(&[]));
         // A test that failed leaves the broker as any other does.
         Cluster(BROKER.get_or_init(start).lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -23,11 +23,13 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) fn broker(properties: &[(&str, &str)]) -> Broker {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let properties = properties.iter().map(text).collect();
-    let mut options = BrokerOptions { properties, ..BrokerOptions::default() };
-    if let Ok(version) = std::env::var("KAFKA_VERSION") {
-        options.version = version;
-    }
+    let options = BrokerOptions { properties, version: version(), ..BrokerOptions::default() };
     Broker::start(&options).expect("Java and Maven, or the jars they fetched before")
+}
+
+/// The version of Kafka that the brokers of these tests have.
+pub(crate) fn version() -> String {
+    std::env::var("KAFKA_VERSION").unwrap_or_else(|_| BrokerOptions::default().version)
 }
 
 /// A job's name and settings, and its folder.
