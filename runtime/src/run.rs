@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::CheckpointId;
-use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::compat::CompatError;
 use riverrun_engine::crash_point;
 use riverrun_engine::element::Origin;
@@ -171,10 +170,25 @@ pub fn run_job(
     status: Arc<JobStatus>,
     control: Control,
 ) -> Result<Outcome, RunError> {
-    install_panic_hook();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime starts");
-    let ended = runtime.block_on(attempts(job, graph, config, options, &status, control));
+    runtime.block_on(run_here(job, graph, config, options, status, control))
+}
+
+/// As [`run_job`], on the caller's runtime, which must be this thread's alone.
+///
+/// # Errors
+/// As [`run_job`].
+pub async fn run_here(
+    job: &str,
+    graph: Graph,
+    config: &Config,
+    options: &RunOptions,
+    status: Arc<JobStatus>,
+    control: Control,
+) -> Result<Outcome, RunError> {
+    install_panic_hook();
+    let ended = attempts(job, graph, config, options, &status, control).await;
     status.set_phase(Phase::Ended);
     ended
 }
@@ -188,8 +202,8 @@ async fn attempts(
     mut control: Control,
 ) -> Result<Outcome, RunError> {
     let path = &config.checkpoint.path;
-    let began = SystemClock.now();
-    let run = run_name(began);
+    let began = doors::clock().now();
+    let run = doors::run_name().unwrap_or_else(|| run_name(began));
     let name = |number: u32| -> Arc<str> { format!("{run}-{number}").into() };
     let info = lock_info(job, began, &name(1), &control);
     let Some(lock) = lock(path, info, &mut control.commands).await? else {
@@ -298,8 +312,9 @@ async fn lock(
     let (tell, told) = oneshot::channel();
     let path = path.to_owned();
     // A lock that nobody waits for any more gives itself back.
-    drop(doors::spawn_thread("lock", move || tell.send(StoreLock::acquire(&path, &info))));
+    doors::beside("lock", move || drop(tell.send(StoreLock::acquire(&path, &info))));
     tokio::select! {
+        biased;
         taken = told => taken.expect("the thread answers").map(Some),
         () = stop_asked(commands) => Ok(None),
     }
@@ -332,6 +347,7 @@ async fn wait(
     let mut pause = std::pin::pin!(tokio::time::sleep(pause));
     loop {
         tokio::select! {
+            biased;
             () = &mut pause => return Ok(()),
             Some(command) = commands.recv() => match command.kind {
                 CommandKind::Savepoint => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
-use riverrun_engine::clock::{Clock, SystemClock};
+use riverrun_engine::clock::Clock;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::crash_point;
 use riverrun_engine::element::Origin;
@@ -26,7 +26,7 @@ use crate::checkpoint::restore::{OpenFiles, begin, refuse_early};
 use crate::checkpoint::{Chain, CheckpointStore, Start};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
-use crate::doors::{OsThreads, TokioSleep};
+use crate::doors::{self, OsThreads, TokioSleep};
 use crate::plan::{Plan, plan};
 use crate::run::{RunError, stop_asked};
 use crate::status::{JobStatus, Phase};
@@ -106,7 +106,7 @@ impl Attempt<'_> {
             parallelism: node.parallelism.unwrap_or(self.config.parallelism),
             attempt: self.name.clone(),
             checkpoint_interval: self.interval(),
-            clock: Arc::new(SystemClock),
+            clock: doors::clock(),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
             scratch: self.config.scratch.clone(),
@@ -132,6 +132,7 @@ impl Attempt<'_> {
         let mut participants = Participants::of(&self.graph, |node| self.context(node))
             .map_err(|e| RunError::Sinks(format!("{e:#}")))?;
         let settled = tokio::select! {
+            biased;
             settled = self.settle(options, &mut participants) => settled?,
             () = stop_asked(commands) => return Ok(Started::Stopped),
         };
@@ -248,7 +249,7 @@ impl Attempt<'_> {
         let wired = wire(&self.graph, &plan, config.key_groups, memory.channel_batches);
         let (reports, mut reported) = mpsc::channel(REPORTS_MAX);
         let tracked = !config.checkpoint.interval.is_zero();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = doors::clock();
         let (base, files) = (restore.base(), restore.files());
         let shared = Arc::new(Shared {
             job: self.job.clone(),
@@ -284,7 +285,7 @@ impl Attempt<'_> {
             status: self.status.clone(),
         };
         let (signal, signalled) = watch::channel(Signal::Build);
-        let threads: Vec<_> = per_worker(wired.specs, config.workers)
+        let workers: Vec<_> = per_worker(wired.specs, config.workers)
             .map(|(i, specs)| worker::spawn(i, specs, shared.clone(), signalled.clone()))
             .collect();
         drop(shared);
@@ -299,10 +300,8 @@ impl Attempt<'_> {
         };
         signal.send_replace(Signal::Cancel);
         drop(reported);
-        for thread in threads {
-            // Its tasks' panics are caught; one in a destructor was printed and ends only the
-            // thread.
-            drop(thread.join());
+        for worker in workers {
+            worker.ended().await;
         }
         started
     }
@@ -346,6 +345,7 @@ async fn built(
     commands: &mut mpsc::Receiver<Command>,
 ) -> Built {
     tokio::select! {
+        biased;
         failed = ready(coordinator, reports) => failed.map_or(Built::Ready, Built::Failed),
         () = stop_asked(commands) => Built::Stopped,
     }

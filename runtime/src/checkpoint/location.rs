@@ -34,7 +34,28 @@ pub(super) enum IfAbsent {
     Refuse,
 }
 
-static MEMORY: Mutex<BTreeMap<String, Arc<InMemory>>> = Mutex::new(BTreeMap::new());
+/// What lies in memory, by name.
+type Places = BTreeMap<String, Arc<dyn ObjectStore>>;
+
+static MEMORY: Mutex<Places> = Mutex::new(BTreeMap::new());
+
+/// A storage that was put under a name, as long as this lives.
+#[derive(Debug)]
+pub struct Mounted(String);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(MEMORY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0));
+    }
+}
+
+/// Puts a storage of the caller's own under `memory://NAME`. Writes to it that failed must be there
+/// or not, as a read then tells: none may arrive later.
+#[must_use]
+pub fn mount(name: &str, objects: Arc<dyn ObjectStore>) -> Mounted {
+    drop(MEMORY.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), objects));
+    Mounted(name.to_owned())
+}
 
 impl Location {
     /// Reads `path`.
@@ -80,7 +101,8 @@ fn open_memory(name: &str, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, Sto
         let (path, source) = (format!("memory://{name}"), io::ErrorKind::NotFound.into());
         return Err(StoreError::Open { path, source });
     }
-    Ok(stores.entry(name.to_owned()).or_default().clone())
+    let made = || Arc::new(InMemory::new()) as Arc<dyn ObjectStore>;
+    Ok(stores.entry(name.to_owned()).or_insert_with(made).clone())
 }
 
 #[cfg(test)]
