@@ -141,7 +141,7 @@ impl Attempt<'_> {
             Settled::Broken(error) => return broken(error),
             Settled::Finished(checkpoint, prepared) => {
                 // The run before may have died between its last checkpoint and the commit of it.
-                return match participants.recover(Some(&checkpoint), &prepared).await {
+                return match self.recover(&mut participants, Some(&checkpoint), &prepared).await {
                     Ok(()) => Ok(Started::Finished(checkpoint.checkpoint)),
                     Err(error) => broken(error),
                 };
@@ -151,8 +151,8 @@ impl Attempt<'_> {
         if let Err(error) = self.store.still_held(next) {
             return broken(error.into());
         }
-        let recovered = participants.recover(checkpoint.as_ref().filter(|_| own), &prepared).await;
-        if let Err(error) = recovered {
+        let held = checkpoint.as_ref().filter(|_| own);
+        if let Err(error) = self.recover(&mut participants, held, &prepared).await {
             return broken(error);
         }
         crash_point!("start.recovered");
@@ -174,12 +174,30 @@ impl Attempt<'_> {
         }
     }
 
+    /// Commits again what was prepared for `checkpoint`, which must outlive what is visible then.
+    async fn recover(
+        &self,
+        participants: &mut Participants,
+        checkpoint: Option<&CheckpointName>,
+        prepared: &PreparedBy,
+    ) -> anyhow::Result<()> {
+        self.store.settle()?;
+        participants.recover(checkpoint, prepared).await
+    }
+
     /// Settles where the attempt begins. Reads only, so it may be given up at any moment.
     async fn settle(
         &self,
         options: &RunOptions,
         participants: &mut Participants,
     ) -> Result<Settled, RunError> {
+        // What the attempt before wrote last may be on its way: the checkpoint it makes whole must
+        // not come up behind the back of this one.
+        let written = self.store.written();
+        if tokio::time::timeout(self.config.checkpoint.timeout, written).await.is_err() {
+            let late = anyhow::anyhow!("what the attempt before wrote is still on its way");
+            return Ok(Settled::Broken(late));
+        }
         match participants.visible().await {
             Ok(None) => {}
             Ok(Some(visible)) => {

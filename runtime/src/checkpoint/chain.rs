@@ -94,8 +94,7 @@ impl Chain {
         let segments: Vec<_> = segments.collect();
         let Sizes { merge_bytes: small_min, segments: segments_max, .. } = doors::sizes();
         let groups = self.groups;
-        let facts =
-            Facts { runs: &runs, segments: &segments, groups, small_min, segments_max };
+        let facts = Facts { runs: &runs, segments: &segments, groups, small_min, segments_max };
         self.task_for(decide(&facts)?, attempt, number)
     }
 

@@ -43,6 +43,11 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the names in `folder` survive a crash, if there is such a folder.
+pub(super) fn sync_names(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() { sync_folder(folder) } else { Ok(()) }
+}
+
 /// Opens `file` for locking, empty if it was absent.
 pub(super) fn open_lock(file: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)

@@ -45,6 +45,22 @@ impl Aside {
     }
 }
 
+/// Runs `work` to its end on this thread's runtime, also when what is returned is dropped; that ends
+/// with `None` when the work has panicked, or its runtime is gone.
+pub async fn detached<R: Send + 'static>(
+    name: &str,
+    work: impl Future<Output = R> + Send + 'static,
+) -> Option<R> {
+    let (send, done) = oneshot::channel();
+    // Nobody waits any more only when this was dropped.
+    let work = async move { drop(send.send(work.await)) };
+    match current() {
+        Some(world) => drop(world.spawn(name, Box::pin(work))),
+        None => drop(tokio::spawn(work)),
+    }
+    done.await.ok()
+}
+
 /// What runs the tasks of its subtasks.
 #[derive(Debug)]
 pub enum Worker {

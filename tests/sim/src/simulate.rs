@@ -1,9 +1,8 @@
 //! Lives a plan: every life a run of the job on a runtime of its own, on the disk that the lives
 //! before left behind; and judges what is visible after each.
 //!
-//! What must hold: nothing is visible that the oracle does not know, nothing twice; what was
-//! visible stays; after the last life, which nobody disturbs, all of it is, no hidden file is left,
-//! and every checkpoint is whole. A run may fail only where its storage does. No task panics.
+//! What must hold: nothing is visible that the oracle does not know, nothing twice; after the last life, which nobody disturbs, all of it is, with every file
+//! that was ever visible, no hidden file is left, and every checkpoint is whole. A run may fail only where its storage does. No task panics.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -137,7 +136,8 @@ impl Site {
     ) -> Result<Option<Result<Outcome, RunError>>, String> {
         let name = format!("sim-{}", self.seed);
         let objects = Objects::below(&self.disk, Path::new(CHECKPOINTS));
-        let _mounted = mount(&name, Arc::new(objects));
+        let syncs = objects.clone();
+        let _mounted = mount(&name, Arc::new(objects), move |folder| syncs.sync_names(folder));
         let _lent = lend(Arc::new(Files(self.disk.clone())));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -54,6 +54,17 @@ impl Objects {
         Objects { disk: disk.clone(), root: root.to_owned() }
     }
 
+    /// Makes the names in a folder of the store survive a crash.
+    pub(crate) fn sync_names(&self, folder: &str) -> io::Result<()> {
+        let folder = self.root.join(folder);
+        self.disk.writes("sync names", &folder, |tree| {
+            if let Ok(node) = tree.find(&folder) {
+                tree.sync(node);
+            }
+            Ok(())
+        })
+    }
+
     fn place(&self, at: &Path) -> PathBuf {
         self.root.join(at.as_ref())
     }
