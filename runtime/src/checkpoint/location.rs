@@ -34,9 +34,11 @@ pub(super) enum IfAbsent {
     Refuse,
 }
 
+type SyncFolder = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
 /// What makes the names in a folder of a storage survive a crash.
 #[derive(Clone)]
-pub struct SyncNames(Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>);
+pub struct SyncNames(Arc<SyncFolder>);
 
 impl std::fmt::Debug for SyncNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

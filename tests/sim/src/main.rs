@@ -26,6 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
+use riverrun::engine::crash;
 use simulate::{Report, simulate};
 
 /// How often progress is told, in seeds.
@@ -49,16 +50,23 @@ struct Arguments {
     /// Go on after a finding, to see how many there are.
     #[arg(long)]
     keep_going: bool,
+    /// Tell how often each crash point of the engine was passed.
+    #[arg(long)]
+    points: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.points {
+        crash::arm(Vec::new(), |_| {});
+    }
     if let Some(seed) = arguments.seed {
         let report = lived(seed, arguments.steps);
         println!("{}", line(seed, &report));
         return judged(u64::from(report.finding.is_some()));
     }
     let found = many(&arguments);
+    crash::passings().iter().for_each(|(point, times)| println!("{times:>10} {point}"));
     judged(found)
 }
 
@@ -78,7 +86,7 @@ fn lived(seed: u64, steps: bool) -> Report {
 
 fn line(seed: u64, report: &Report) -> String {
     let Report { trace, steps, lives, deaths, outages, .. } = report;
-    let minutes = report.time.as_secs() / 60;
+    let seconds = report.time.as_secs();
     let found = match &report.finding {
         None => "nothing found".to_owned(),
         Some(finding) => {
@@ -87,7 +95,7 @@ fn line(seed: u64, report: &Report) -> String {
     };
     format!(
         "seed {seed}: trace {trace:016x}, {lives} lives, {deaths} killed, {outages} losses of \
-         power, {steps} steps, {minutes} simulated minutes; {found}"
+         power, {steps} steps, {seconds} simulated seconds; {found}"
     )
 }
 
@@ -124,8 +132,8 @@ impl Total {
         let Total { seeds, found, lives, deaths, outages, steps, time } = self;
         println!(
             "{seeds} seeds: {found} findings; {lives} lives, {deaths} killed, {outages} losses of \
-             power, {steps} steps, {} simulated hours",
-            time.as_secs() / 3600
+             power, {steps} steps, {} simulated minutes",
+            time.as_secs() / 60
         );
     }
 }

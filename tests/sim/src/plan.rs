@@ -87,7 +87,7 @@ impl Life {
             batch_records: chance.of_these(&[1, 2, 7, 32, 1024]),
             part_records: chance.of_these(&[1, 4, 256]),
             merge_bytes: chance.of_these(&[1, 200, 2_000, 256 << 10]),
-            segments: chance.of_these(&[1, 3, 64]),
+            segments: chance.of_these(&[1, 3, 16, 64]),
         };
         let mut life = Life {
             parallelism: chance.within(1, 4) as u32,
@@ -119,14 +119,16 @@ impl Life {
         }
         match chance.within(0, 9) {
             0 => {}
-            1..=3 => life.weather.dies_at = Some(chance.within(1, 40)),
-            4 => life.weather.dies_at = Some(chance.within(1, 400)),
-            5 => life.killed_at = Some(chance.within(1, 60)),
-            6..=8 => life.killed_at = Some(chance.within(1, 1_500)),
+            1 => life.weather.dies_at = Some(chance.within(1, 40)),
+            2..=4 => life.weather.dies_at = Some(chance.within(1, 400)),
+            5 => life.weather.dies_at = Some(chance.within(1, 2_000)),
+            6 => life.killed_at = Some(chance.within(1, 60)),
+            7..=8 => life.killed_at = Some(chance.within(1, 1_500)),
             _ => life.killed_at = Some(chance.within(1, 10_000)),
         }
         for _ in 0..chance.of_these(&[0, 0, 1, 2]) {
-            let at = ms(chance.within(0, 500));
+            let longest = chance.of_these(&[10, 100, 1_000]);
+            let at = ms(chance.within(0, longest));
             let kinds = [
                 CommandKind::Savepoint,
                 CommandKind::Savepoint,
