@@ -123,7 +123,7 @@ impl Total {
             self.found += 1;
             println!("{}", line(seed, report));
         }
-        if self.seeds % TOLD == 0 {
+        if self.seeds.is_multiple_of(TOLD) {
             self.tell();
         }
     }

@@ -296,7 +296,7 @@ mod tests {
             tree.sync(node);
             tree.sync(ROOT);
         });
-        assert_eq!(safe, [whole.clone()]);
+        assert_eq!(safe, std::slice::from_ref(&whole));
         let named = left(|tree, _| tree.sync(ROOT));
         assert!(named.len() == 7 && !named.contains(&None), "torn, never gone: {named:?}");
         let written = left(|tree, node| tree.sync(node));
