@@ -1,16 +1,24 @@
 //! The runtime's doors to threads and time: everything that spawns, sleeps or measures goes through
-//! here, so that it can be led elsewhere.
+//! here, and so can be led elsewhere: on a thread with a [`World`] of its own it is.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
-use std::sync::OnceLock;
+mod tasks;
+mod world;
+
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::context::{Sleep, Threads};
+use riverrun_engine::time::Timestamp;
 
-/// Starts a thread called `name`.
+pub use tasks::{Aside, Tasks, Worker, aside, detached, worker};
+pub use world::{Installed, Sizes, World, install};
+
+/// Starts a thread called `name`, in whatever world.
 ///
 /// # Panics
 /// When the system has no thread left: nothing can go on then.
@@ -20,6 +28,14 @@ pub fn spawn_thread<R: Send + 'static>(
 ) -> JoinHandle<R> {
     let builder = std::thread::Builder::new().name(name.to_owned());
     builder.spawn(work).expect("the system starts a thread")
+}
+
+/// Runs `work`, which may block, on a thread of its own; nobody waits for it.
+pub fn beside(name: &str, work: impl FnOnce() + Send + 'static) {
+    match world::current() {
+        Some(world) => drop(world.spawn(name, Box::pin(async move { work() }))),
+        None => drop(spawn_thread(name, work)),
+    }
 }
 
 /// Runs `work` to its end on this thread, which is a thread of the caller's own.
@@ -40,16 +56,47 @@ pub fn pause(duration: Duration) {
 #[must_use]
 pub fn monotonic() -> Duration {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    BEGAN.get_or_init(Instant::now).elapsed()
+    world::ask(|world| world.monotonic())
+        .unwrap_or_else(|| BEGAN.get_or_init(Instant::now).elapsed())
 }
 
-/// Threads of the operating system, one for each piece of work.
+/// The wall clock.
+#[must_use]
+pub fn clock() -> Arc<dyn Clock> {
+    match world::current() {
+        Some(_) => Arc::new(WorldClock),
+        None => Arc::new(SystemClock),
+    }
+}
+
+/// The clock of the world that the thread has which asks.
+struct WorldClock;
+
+impl Clock for WorldClock {
+    fn now(&self) -> Timestamp {
+        world::ask(|world| world.now()).unwrap_or_else(|| SystemClock.now())
+    }
+}
+
+/// A name no other run has, where the world gives one: processes have their own way.
+#[must_use]
+pub fn run_name() -> Option<String> {
+    world::ask(|world| world.run_name())
+}
+
+/// How much goes at once.
+#[must_use]
+pub fn sizes() -> Sizes {
+    world::ask(|world| world.sizes()).unwrap_or_default()
+}
+
+/// A thread of the operating system for each piece of work, or a task of the world.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsThreads;
 
 impl Threads for OsThreads {
     fn run(&self, name: &str, work: Box<dyn FnOnce() + Send>) {
-        drop(spawn_thread(name, work));
+        beside(name, work);
     }
 }
 

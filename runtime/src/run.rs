@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::CheckpointId;
-use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::compat::CompatError;
 use riverrun_engine::crash_point;
 use riverrun_engine::element::Origin;
@@ -171,10 +170,25 @@ pub fn run_job(
     status: Arc<JobStatus>,
     control: Control,
 ) -> Result<Outcome, RunError> {
-    install_panic_hook();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime starts");
-    let ended = runtime.block_on(attempts(job, graph, config, options, &status, control));
+    runtime.block_on(run_here(job, graph, config, options, status, control))
+}
+
+/// As [`run_job`], on the caller's runtime, which must be this thread's alone.
+///
+/// # Errors
+/// As [`run_job`].
+pub async fn run_here(
+    job: &str,
+    graph: Graph,
+    config: &Config,
+    options: &RunOptions,
+    status: Arc<JobStatus>,
+    control: Control,
+) -> Result<Outcome, RunError> {
+    install_panic_hook();
+    let ended = attempts(job, graph, config, options, &status, control).await;
     status.set_phase(Phase::Ended);
     ended
 }
@@ -188,32 +202,48 @@ async fn attempts(
     mut control: Control,
 ) -> Result<Outcome, RunError> {
     let path = &config.checkpoint.path;
-    let began = SystemClock.now();
-    let run = run_name(began);
-    let name = |number: u32| -> Arc<str> { format!("{run}-{number}").into() };
-    let info = lock_info(job, began, &name(1), &control);
+    let began = doors::clock().now();
+    let run = doors::run_name().unwrap_or_else(|| run_name(began));
+    let info = lock_info(job, began, &attempt_name(&run, 1), &control);
     let Some(lock) = lock(path, info, &mut control.commands).await? else {
         return Ok(Outcome::NotBegun);
     };
     let store = locked(path, &lock)?.lazy_from(lazy_from(config));
-    let graph = Arc::new(graph);
+    let mut first = Attempt {
+        job: job.into(),
+        graph: Arc::new(graph),
+        config,
+        store,
+        status: status.clone(),
+        number: 1,
+        name: attempt_name(&run, 1),
+        suspects: Vec::new(),
+    };
+    let ended = in_turn(&mut first, &run, options, &lock, &mut control.commands).await;
+    // The lock is given back when nothing is on its way any more that it stands for.
+    drop(tokio::time::timeout(config.checkpoint.timeout, first.store.written()).await);
+    ended
+}
+
+fn attempt_name(run: &str, number: u32) -> Arc<str> {
+    format!("{run}-{number}").into()
+}
+
+/// Runs attempts, one after the other, from the one given on.
+async fn in_turn(
+    attempt: &mut Attempt<'_>,
+    run: &str,
+    options: &RunOptions,
+    lock: &StoreLock,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<Outcome, RunError> {
+    let (config, status, job) = (attempt.config, attempt.status.clone(), attempt.job.clone());
     let mut options = options.clone();
     let mut failures = Failures::none(&config.restart);
-    let mut number = 1;
     loop {
-        let committed = status.checkpoints().0;
-        let attempt = Attempt {
-            job: job.into(),
-            graph: graph.clone(),
-            config,
-            store: store.clone(),
-            status: status.clone(),
-            number,
-            name: name(number),
-            suspects: failures.suspects(),
-        };
-        let started = attempt.run(&options, &mut control.commands).await?;
-        over(&lock)?;
+        let (number, committed) = (attempt.number, status.checkpoints().0);
+        let started = attempt.run(&options, commands).await?;
+        over(lock)?;
         let end = match started {
             Started::Finished(checkpoint) => return Ok(Outcome::AlreadyEnded { checkpoint }),
             Started::Stopped if number == 1 => return Ok(Outcome::NotBegun),
@@ -243,10 +273,12 @@ async fn attempts(
         }
         let pause = failures.pause();
         let pause_ms = pause.as_millis();
-        tracing::error!(job, attempt = number, reason = text, pause_ms, "attempt failed");
+        tracing::error!(job = &*job, attempt = number, reason = text, pause_ms, "attempt failed");
         status.set_phase(Phase::BackingOff);
-        wait(pause, &mut control.commands, &text).await?;
-        number += 1;
+        wait(pause, commands, &text).await?;
+        attempt.number += 1;
+        attempt.name = attempt_name(run, attempt.number);
+        attempt.suspects = failures.suspects();
     }
 }
 
@@ -298,8 +330,9 @@ async fn lock(
     let (tell, told) = oneshot::channel();
     let path = path.to_owned();
     // A lock that nobody waits for any more gives itself back.
-    drop(doors::spawn_thread("lock", move || tell.send(StoreLock::acquire(&path, &info))));
+    doors::beside("lock", move || drop(tell.send(StoreLock::acquire(&path, &info))));
     tokio::select! {
+        biased;
         taken = told => taken.expect("the thread answers").map(Some),
         () = stop_asked(commands) => Ok(None),
     }
@@ -332,6 +365,7 @@ async fn wait(
     let mut pause = std::pin::pin!(tokio::time::sleep(pause));
     loop {
         tokio::select! {
+            biased;
             () = &mut pause => return Ok(()),
             Some(command) = commands.recv() => match command.kind {
                 CommandKind::Savepoint => {

@@ -9,6 +9,7 @@ mod bench_state;
 mod cargo;
 mod demo;
 mod drill;
+mod sim;
 mod tally;
 mod test;
 
@@ -35,6 +36,8 @@ enum Command {
     Bench(bench::Options),
     /// Proves that the drills can fail.
     Drill(drill::Options),
+    /// Whole jobs on one thread, with time, order and disk in the hand of a seed.
+    Sim(sim::Options),
     /// A real Apache Kafka broker, of one node: start, stop, topics, records.
     Kafka(kafka::cli::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Drill(options) => drill::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Kafka(options) => kafka::cli::run(&options, &cargo::target()),
     };
     match done {

@@ -7,14 +7,13 @@
 //! Invariants: the place is always between two records; a record that is not complete yet is never
 //! read (`follow`), and is complete at the end of the file otherwise.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use riverrun_engine::bad::{BadRecord, OnBad};
 use riverrun_engine::source::Split;
 
 use super::chunk::{After, Chunk};
-use super::disk;
+use super::disk::{self, File};
 use super::error::FileError;
 use super::format::{Decode, Decoded, Format};
 use super::input::{Input, Line, Packing};

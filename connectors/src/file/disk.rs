@@ -1,14 +1,16 @@
 //! The one door to the users' files. Every error names the file and what was attempted.
 //!
-//! Called by sources and sinks on threads for blocking work, never by a task itself.
+//! Called by sources and sinks on threads for blocking work, never by a task itself. Where a
+//! simulation has lent the thread a disk ([`lent`](super::lent)), that is the one.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::FileError;
+use super::lent::{self, LentFile};
 
 type Result<T> = std::result::Result<T, FileError>;
 
@@ -20,31 +22,96 @@ pub(super) enum Kind {
     Nothing,
 }
 
-/// What lies at `path`; links are followed.
-pub(super) fn kind(path: &Path) -> Result<Kind> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(Kind::Folder),
-        Ok(_) => Ok(Kind::File),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Kind::Nothing),
+/// An open file.
+pub(super) enum File {
+    Own(fs::File),
+    Lent(Box<dyn LentFile>),
+}
+
+impl File {
+    /// Another hold on the same open file.
+    pub(super) fn try_clone(&self) -> io::Result<File> {
+        match self {
+            File::Own(file) => file.try_clone().map(File::Own),
+            File::Lent(file) => file.another().map(File::Lent),
+        }
+    }
+}
+
+impl Read for File {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            File::Own(file) => file.read(buffer),
+            File::Lent(file) => file.read(buffer),
+        }
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            File::Own(file) => file.seek(to),
+            File::Lent(file) => file.seek(to),
+        }
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            File::Own(file) => file.write(bytes),
+            File::Lent(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            File::Own(file) => file.flush(),
+            File::Lent(file) => file.flush(),
+        }
+    }
+}
+
+/// Whether `path` leads to a folder, and its length.
+fn look(path: &Path) -> Result<Option<(bool, u64)>> {
+    let found = match lent::disk() {
+        Some(disk) => disk.look(path),
+        None => fs::metadata(path).map(|metadata| (metadata.is_dir(), metadata.len())),
+    };
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(FileError::io("look at", path)(e)),
     }
 }
 
+/// What lies at `path`; links are followed.
+pub(super) fn kind(path: &Path) -> Result<Kind> {
+    Ok(match look(path)? {
+        Some((true, _)) => Kind::Folder,
+        Some((false, _)) => Kind::File,
+        None => Kind::Nothing,
+    })
+}
+
 /// The length of a file in bytes; `None` when there is none.
 pub(super) fn length(path: &Path) -> Result<Option<u64>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.len())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::io("look at", path)(e)),
-    }
+    Ok(look(path)?.map(|(_, length)| length))
 }
 
 /// The names of the files in `folder`, sorted; subfolders are left out.
 pub(super) fn names(folder: &Path) -> Result<Vec<PathBuf>> {
     let told = || FileError::io("list", folder);
+    let all = match lent::disk() {
+        Some(disk) => disk.names(folder).map_err(told())?,
+        None => {
+            let entries = fs::read_dir(folder).map_err(told())?;
+            let paths = entries.map(|entry| Ok(entry.map_err(told())?.path()));
+            paths.collect::<Result<_>>()?
+        }
+    };
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(told())? {
-        let path = entry.map_err(told())?.path();
+    for path in all {
         if kind(&path)? == Kind::File {
             names.push(path);
         }
@@ -55,13 +122,20 @@ pub(super) fn names(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Opens a file for reading, with its length; `None` when there is none.
 pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>> {
-    let file = match File::open(path) {
+    let opened = match lent::disk() {
+        Some(disk) => disk.open(path).map(File::Lent),
+        None => fs::File::open(path).map(File::Own),
+    };
+    let file = match opened {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(FileError::io("open", path)(e)),
     };
-    let length = file.metadata().map_err(FileError::io("look at", path))?.len();
-    Ok(Some((file, length)))
+    let length = match &file {
+        File::Own(file) => file.metadata().map(|metadata| metadata.len()),
+        File::Lent(file) => file.length(),
+    };
+    Ok(Some((file, length.map_err(FileError::io("look at", path))?)))
 }
 
 /// Reads `buffer` full from `position` on.
@@ -77,35 +151,75 @@ pub(super) fn seek(file: &mut File, path: &Path, position: u64) -> Result<()> {
 
 /// Creates a file for writing; one that exists is an error.
 pub(super) fn create(path: &Path) -> Result<File> {
-    let created = OpenOptions::new().write(true).create_new(true).open(path);
+    let created = match lent::disk() {
+        Some(disk) => disk.create(path).map(File::Lent),
+        None => OpenOptions::new().write(true).create_new(true).open(path).map(File::Own),
+    };
     created.map_err(FileError::io("create", path))
 }
 
 /// Makes what was written to `file` survive a crash. An error means that nobody knows what did:
 /// never try again.
 pub(super) fn sync(file: &File, path: &Path) -> Result<()> {
-    file.sync_all().map_err(FileError::io("sync", path))
+    let synced = match file {
+        File::Own(file) => file.sync_all(),
+        File::Lent(file) => file.sync(),
+    };
+    synced.map_err(FileError::io("sync", path))
 }
 
 /// Makes the names in `folder` survive a crash.
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    let synced = match lent::disk() {
+        Some(disk) => disk.sync_folder(folder),
+        None => fs::File::open(folder).and_then(|folder| folder.sync_all()),
+    };
     synced.map_err(FileError::io("sync the folder", folder))
 }
 
-/// Creates a folder and those above it.
+/// Creates a folder and those above it; all of them survive a crash. Each is synced before anything
+/// is made in it, and one that is there is synced too: who made it may have died before.
 pub(super) fn create_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).map_err(FileError::io("create the folder", folder))
+    let Some(above) = folder.parent() else { return Ok(()) };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    if kind(folder)? == Kind::Folder {
+        return match sync_folder(above) {
+            // It was made by somebody with more rights, and not just now.
+            Err(FileError::Io { error, .. }) if error.kind() == ErrorKind::PermissionDenied => {
+                Ok(())
+            }
+            synced => synced,
+        };
+    }
+    create_folder(above)?;
+    let created = match lent::disk() {
+        Some(disk) => disk.create_folder(folder),
+        None => fs::create_dir(folder),
+    };
+    match created {
+        // Another subtask's sink was quicker.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && kind(folder)? == Kind::Folder => {}
+        created => created.map_err(FileError::io("create the folder", folder))?,
+    }
+    sync_folder(above)
 }
 
 /// Gives a file another name.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(FileError::io("make visible", from))
+    let renamed = match lent::disk() {
+        Some(disk) => disk.rename(from, to),
+        None => fs::rename(from, to),
+    };
+    renamed.map_err(FileError::io("make visible", from))
 }
 
 /// Removes a file.
 pub(super) fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path).map_err(FileError::io("remove", path))
+    let removed = match lent::disk() {
+        Some(disk) => disk.remove(path),
+        None => fs::remove_file(path),
+    };
+    removed.map_err(FileError::io("remove", path))
 }
 
 /// The folder that relative paths begin at.

@@ -1,13 +1,14 @@
 //! Bytes of a file, decompressed by its extension, line by line and never more than a limit of them
 //! in memory.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::disk::File;
 
 /// Room for what is read from the system at a time, and for decompressed bytes.
 const BUFFER_BYTES: usize = 128 * 1024;

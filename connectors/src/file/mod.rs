@@ -23,6 +23,7 @@ mod disk;
 mod error;
 mod format;
 mod input;
+pub mod lent;
 mod list;
 mod part;
 mod participant;

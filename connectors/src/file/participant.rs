@@ -40,8 +40,8 @@ fn content(path: &Path) -> Result<Option<u64>, FileError> {
     Ok(Some(hash.digest()))
 }
 
-/// Makes one file visible; whether its name changed.
-fn show(folder: &Path, file: &PartFile, checkpoint: CheckpointId) -> Result<bool, FileError> {
+/// Makes one file visible.
+fn show(folder: &Path, file: &PartFile, checkpoint: CheckpointId) -> Result<(), FileError> {
     let (hidden, visible) = (folder.join(&file.hidden), folder.join(&file.visible));
     let differs = |visible: PathBuf, is| {
         let (bytes, checkpoint) = (file.bytes, checkpoint.0);
@@ -53,17 +53,16 @@ fn show(folder: &Path, file: &PartFile, checkpoint: CheckpointId) -> Result<bool
             fault.map_err(|fault| FileError::io("make visible", &hidden)(fault.into()))?;
             disk::rename(&hidden, &visible)?;
             crash_point!("file.renamed");
-            Ok(true)
+            Ok(())
         }
         (Some(is), None) => differs(hidden, is),
         (Some(_), Some(is)) => {
             if is != file.bytes || content(&visible)? != Some(file.xxh3) {
                 return differs(visible, is);
             }
-            disk::remove(&hidden)?;
-            Ok(true)
+            disk::remove(&hidden)
         }
-        (None, Some(is)) if is == file.bytes => Ok(false),
+        (None, Some(is)) if is == file.bytes => Ok(()),
         (None, Some(is)) => differs(visible, is),
         (None, None) => Err(FileError::OutputLost {
             visible,
@@ -75,18 +74,16 @@ fn show(folder: &Path, file: &PartFile, checkpoint: CheckpointId) -> Result<bool
 }
 
 fn show_all(checkpoint: CheckpointId, prepared: &[Prepared]) -> Result<()> {
-    let mut changed = BTreeSet::new();
+    let mut folders = BTreeSet::new();
     let most = if planted!("commit.one.part") { 1 } else { usize::MAX };
     for part in prepared.iter().take(most) {
         let FilePart { folder, files } = from_bytes(&part.committable)?;
         let folder = PathBuf::from(folder);
-        for file in files {
-            if show(&folder, &file, checkpoint)? {
-                changed.insert(folder.clone());
-            }
-        }
+        files.iter().try_for_each(|file| show(&folder, file, checkpoint))?;
+        folders.insert(folder);
     }
-    for folder in changed {
+    // Also where nothing was renamed: who did it may have died before it synced.
+    for folder in folders {
         disk::sync_folder(&folder)?;
     }
     crash_point!("file.committed");

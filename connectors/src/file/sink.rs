@@ -8,7 +8,6 @@
 //! Invariant: after an error the writer writes nothing more: what a failed write or sync left on
 //! the disk is not known, and is never tried again.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -23,7 +22,7 @@ use riverrun_engine::sink::{Participant, Rehearsal, Sink, SinkWriter};
 use riverrun_engine::{crash_point, fault_point, planted};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::disk::{self, Kind};
+use super::disk::{self, File, Kind};
 use super::error::FileError;
 use super::format::Encode;
 use super::part::{FilePart, PartFile, hidden_name, visible_name};

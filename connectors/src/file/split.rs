@@ -5,14 +5,13 @@
 //! notice that its file shrank or was replaced.
 
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 
 use riverrun_engine::source::Split;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::disk;
+use super::disk::{self, File};
 use super::error::FileError;
 
 /// How many bytes at the beginning of a file tell it from others.

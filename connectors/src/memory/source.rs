@@ -93,6 +93,12 @@ impl<T: Data> MemorySource<T> {
         self
     }
 
+    /// How many items split `split` has.
+    #[must_use]
+    pub fn pushed(&self, split: usize) -> usize {
+        enter(&self.shared).splits.get(split).map_or(0, Vec::len)
+    }
+
     /// A handle to push more items.
     #[must_use]
     pub fn input(&self) -> MemoryInput<T> {

@@ -9,6 +9,7 @@ use riverrun_engine::state::ResidentMemory;
 use riverrun_engine::state::spill::{SpillDoor, SpillError};
 
 use crate::config::{Bytes, Config};
+use crate::doors;
 use crate::plan::Plan;
 use crate::state::memory::{MemoryError, MemoryNeeds, MemoryPlan};
 use crate::state::{SPILLING, SpillPlace, spill_door};
@@ -78,5 +79,6 @@ pub fn open(
     };
     let door = if subtasks == 0 { None } else { spill_door(&place)? };
     tracing::debug!(job, memory = %config.memory, ?divided, "memory divided");
-    Ok(StateMemory { resident, door, channel_batches: divided.channel_batches })
+    let channel_batches = divided.channel_batches.min(doors::sizes().channel_batches);
+    Ok(StateMemory { resident, door, channel_batches })
 }

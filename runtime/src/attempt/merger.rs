@@ -5,7 +5,6 @@
 //! Invariants: what a merge reads and makes is pinned until its result is in a manifest or given
 //! up; no merge outlives its attempt; no file name is used twice.
 
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use riverrun_engine::crash_point;
@@ -13,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::run::merge::{Merged, Task, merge};
 use crate::checkpoint::{Chain, CheckpointStore, Pinned, StoreError};
-use crate::doors;
+use crate::doors::{self, Aside};
 
 /// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,7 +36,7 @@ struct Running {
     done: oneshot::Receiver<(Result<Merged, StoreError>, Pinned)>,
     /// Dropped to end it early.
     wanted: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+    aside: Aside,
 }
 
 /// A merge that has ended well; its files stay as long as this lives.
@@ -104,21 +103,20 @@ impl Merger {
         let (send, done) = oneshot::channel();
         let (store, work) = (self.store.clone(), task.clone());
         tracing::debug!(order = ?task.order, upto = %task.upto, "merge begins");
-        let thread = doors::spawn_thread("merge", move || {
+        let aside = doors::aside("merge", async move || {
             crash_point!("merge.begun");
             let mut made = store.pin([]);
-            let merged = doors::wait_for(async {
-                tokio::select! {
-                    merged = merge(&store, &work, &mut made) => Some(merged),
-                    _ = ended => None,
-                }
-            });
+            let merged = tokio::select! {
+                biased;
+                merged = merge(&store, &work, &mut made) => Some(merged),
+                _ = ended => None,
+            };
             if let Some(merged) = merged {
                 // Nobody takes it when the attempt is over: the files are orphans then.
                 drop(send.send((merged, made)));
             }
         });
-        self.running = Some(Running { task, inputs, done, wanted, thread });
+        self.running = Some(Running { task, inputs, done, wanted, aside });
     }
 
     /// The result of the merge that has ended meanwhile, if one has.
@@ -131,8 +129,8 @@ impl Merger {
                 (Err("its thread has panicked".to_owned()), Pinned::default())
             }
         };
-        let Running { task, inputs, thread, .. } = self.running.take()?;
-        drop(thread.join());
+        let Running { task, inputs, aside, .. } = self.running.take()?;
+        aside.end();
         match merged {
             Ok(merged) => {
                 crash_point!("merge.done");
@@ -157,9 +155,9 @@ impl Merger {
 impl Drop for Merger {
     /// Ends the merge that is running: the next attempt, or another process, owns the store then.
     fn drop(&mut self) {
-        if let Some(Running { wanted, thread, .. }) = self.running.take() {
+        if let Some(Running { wanted, aside, .. }) = self.running.take() {
             drop(wanted);
-            drop(thread.join());
+            aside.end();
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Where an attempt begins: the checkpoint's state and offsets, laid onto this job's graph.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
 
 use riverrun_engine::checkpoint::{RestoredTime, SplitSnapshot};
 use riverrun_engine::compat::{CompatError, RestorePlan, plan_restore};
@@ -13,6 +12,7 @@ use riverrun_engine::operator::Result;
 use riverrun_engine::planted;
 use riverrun_engine::state::StateKind;
 use riverrun_engine::time::Timestamp;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::lazy::read_later;
 use crate::checkpoint::restore::OpenFiles;
@@ -178,7 +178,7 @@ impl Restore {
     ///
     /// # Errors
     /// Entries that cannot be read.
-    pub fn apply(
+    pub async fn apply(
         &self,
         uid: &Uid,
         range: KeyGroupRange,
@@ -208,24 +208,25 @@ impl Restore {
         if sections.is_empty() {
             return Ok(());
         }
-        let (send, read) = mpsc::sync_channel(SECTIONS_AHEAD);
+        let (send, mut read) = mpsc::channel(SECTIONS_AHEAD);
+        let (whole, is_whole) = oneshot::channel();
         // Reading waits for storage, and this thread's runtime has no I/O: another thread reads.
-        let reader = doors::spawn_thread("restore", move || {
-            doors::wait_for(async {
-                // Ends too when nobody takes what it reads.
-                while let Some(next) = sections.next().await.transpose() {
-                    let failed = next.is_err();
-                    if send.send(next).is_err() || failed {
-                        break;
-                    }
+        doors::aside("restore", async move || {
+            // Ends too when nobody takes what it reads.
+            while let Some(next) = sections.next().await.transpose() {
+                let failed = next.is_err();
+                if send.send(next).await.is_err() || failed {
+                    return;
                 }
-            });
+            }
+            // Nobody waits for it only when the attempt is over.
+            let _over = whole.send(());
         });
-        for next in read {
+        while let Some(next) = read.recv().await {
             let (name, group, section) = next?;
             operator.restore(&name, group, &section)?;
         }
         crash_point!("restore.applied");
-        reader.join().map_err(|_| anyhow::anyhow!("the thread that read the state has panicked"))
+        is_whole.await.map_err(|_| anyhow::anyhow!("the thread that read the state has panicked"))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointName};
-use riverrun_engine::clock::{Clock, SystemClock};
+use riverrun_engine::clock::Clock;
 use riverrun_engine::context::TaskContext;
 use riverrun_engine::crash_point;
 use riverrun_engine::element::Origin;
@@ -26,7 +26,7 @@ use crate::checkpoint::restore::{OpenFiles, begin, refuse_early};
 use crate::checkpoint::{Chain, CheckpointStore, Start};
 use crate::config::{Config, RunOptions};
 use crate::control::Command;
-use crate::doors::{OsThreads, TokioSleep};
+use crate::doors::{self, OsThreads, TokioSleep};
 use crate::plan::{Plan, plan};
 use crate::run::{RunError, stop_asked};
 use crate::status::{JobStatus, Phase};
@@ -106,7 +106,7 @@ impl Attempt<'_> {
             parallelism: node.parallelism.unwrap_or(self.config.parallelism),
             attempt: self.name.clone(),
             checkpoint_interval: self.interval(),
-            clock: Arc::new(SystemClock),
+            clock: doors::clock(),
             threads: Arc::new(OsThreads),
             sleep: Arc::new(TokioSleep),
             scratch: self.config.scratch.clone(),
@@ -132,6 +132,7 @@ impl Attempt<'_> {
         let mut participants = Participants::of(&self.graph, |node| self.context(node))
             .map_err(|e| RunError::Sinks(format!("{e:#}")))?;
         let settled = tokio::select! {
+            biased;
             settled = self.settle(options, &mut participants) => settled?,
             () = stop_asked(commands) => return Ok(Started::Stopped),
         };
@@ -140,7 +141,7 @@ impl Attempt<'_> {
             Settled::Broken(error) => return broken(error),
             Settled::Finished(checkpoint, prepared) => {
                 // The run before may have died between its last checkpoint and the commit of it.
-                return match participants.recover(Some(&checkpoint), &prepared).await {
+                return match self.recover(&mut participants, Some(&checkpoint), &prepared).await {
                     Ok(()) => Ok(Started::Finished(checkpoint.checkpoint)),
                     Err(error) => broken(error),
                 };
@@ -150,8 +151,8 @@ impl Attempt<'_> {
         if let Err(error) = self.store.still_held(next) {
             return broken(error.into());
         }
-        let recovered = participants.recover(checkpoint.as_ref().filter(|_| own), &prepared).await;
-        if let Err(error) = recovered {
+        let held = checkpoint.as_ref().filter(|_| own);
+        if let Err(error) = self.recover(&mut participants, held, &prepared).await {
             return broken(error);
         }
         crash_point!("start.recovered");
@@ -173,12 +174,30 @@ impl Attempt<'_> {
         }
     }
 
+    /// Commits again what was prepared for `checkpoint`, which must outlive what is visible then.
+    async fn recover(
+        &self,
+        participants: &mut Participants,
+        checkpoint: Option<&CheckpointName>,
+        prepared: &PreparedBy,
+    ) -> anyhow::Result<()> {
+        self.store.settle()?;
+        participants.recover(checkpoint, prepared).await
+    }
+
     /// Settles where the attempt begins. Reads only, so it may be given up at any moment.
     async fn settle(
         &self,
         options: &RunOptions,
         participants: &mut Participants,
     ) -> Result<Settled, RunError> {
+        // What the attempt before wrote last may be on its way: the checkpoint it makes whole must
+        // not come up behind the back of this one.
+        let written = self.store.written();
+        if tokio::time::timeout(self.config.checkpoint.timeout, written).await.is_err() {
+            let late = anyhow::anyhow!("what the attempt before wrote is still on its way");
+            return Ok(Settled::Broken(late));
+        }
         match participants.visible().await {
             Ok(None) => {}
             Ok(Some(visible)) => {
@@ -248,7 +267,7 @@ impl Attempt<'_> {
         let wired = wire(&self.graph, &plan, config.key_groups, memory.channel_batches);
         let (reports, mut reported) = mpsc::channel(REPORTS_MAX);
         let tracked = !config.checkpoint.interval.is_zero();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = doors::clock();
         let (base, files) = (restore.base(), restore.files());
         let shared = Arc::new(Shared {
             job: self.job.clone(),
@@ -284,7 +303,7 @@ impl Attempt<'_> {
             status: self.status.clone(),
         };
         let (signal, signalled) = watch::channel(Signal::Build);
-        let threads: Vec<_> = per_worker(wired.specs, config.workers)
+        let workers: Vec<_> = per_worker(wired.specs, config.workers)
             .map(|(i, specs)| worker::spawn(i, specs, shared.clone(), signalled.clone()))
             .collect();
         drop(shared);
@@ -299,10 +318,8 @@ impl Attempt<'_> {
         };
         signal.send_replace(Signal::Cancel);
         drop(reported);
-        for thread in threads {
-            // Its tasks' panics are caught; one in a destructor was printed and ends only the
-            // thread.
-            drop(thread.join());
+        for worker in workers {
+            worker.ended().await;
         }
         started
     }
@@ -346,6 +363,7 @@ async fn built(
     commands: &mut mpsc::Receiver<Command>,
 ) -> Built {
     tokio::select! {
+        biased;
         failed = ready(coordinator, reports) => failed.map_or(Built::Ready, Built::Failed),
         () = stop_asked(commands) => Built::Stopped,
     }

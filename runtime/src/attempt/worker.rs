@@ -1,18 +1,14 @@
 //! Workers: one thread each, one current-thread tokio runtime, the tasks of its subtasks.
 
-#![allow(clippy::disallowed_methods, reason = "the one place that spawns tasks")]
-
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use riverrun_engine::graph::Uid;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
 use tracing::Instrument;
 
-use crate::doors;
+use crate::doors::{self, Tasks, Worker};
 use crate::task::build::{Shared, SubtaskSpec};
 use crate::task::failure::{Guard, Stopped};
 use crate::task::report::Report;
@@ -34,31 +30,28 @@ pub fn spawn(
     specs: Vec<SubtaskSpec>,
     shared: Arc<Shared>,
     signal: watch::Receiver<Signal>,
-) -> JoinHandle<()> {
-    doors::spawn_thread(&format!("worker-{index}"), move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.expect("a runtime without I/O needs nothing from the system");
-        runtime.block_on(LocalSet::new().run_until(work(specs, shared, signal)));
-    })
+) -> Worker {
+    doors::worker(&format!("worker-{index}"), move || work(specs, shared, signal))
 }
 
 async fn work(specs: Vec<SubtaskSpec>, shared: Arc<Shared>, mut signal: watch::Receiver<Signal>) {
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::none();
     for spec in specs {
         let first = spec.task.nodes.first().map(|id| shared.graph.node(*id).uid.clone());
         let operator = first.map(|uid| uid.to_string()).unwrap_or_default();
         let (job, subtask) = (&*shared.job, spec.subtask.index);
         let span = tracing::info_span!("task", job, operator, subtask);
-        tasks.spawn_local(run_subtask(spec, shared.clone(), signal.clone()).instrument(span));
+        let name = format!("{operator}-{subtask}");
+        tasks.start(&name, run_subtask(spec, shared.clone(), signal.clone()).instrument(span));
     }
     let cancelled = async {
         // The sender is gone only when the attempt is over too.
         while *signal.borrow_and_update() != Signal::Cancel && signal.changed().await.is_ok() {}
     };
-    let all = async { while tasks.join_next().await.is_some() {} };
     tokio::select! {
+        biased;
         () = cancelled => {}
-        () = all => {}
+        () = tasks.ended() => {}
     }
 }
 

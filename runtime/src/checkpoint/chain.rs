@@ -13,6 +13,7 @@ use super::compaction::{Facts, Order, RunFact, SegmentFact, decide};
 use super::manifest::{RunEntry, SegmentEntry};
 use super::run::merge::{Merged, Task};
 use super::view::StateFiles;
+use crate::doors::{self, Sizes};
 
 /// The files of the newest checkpoint.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +92,9 @@ impl Chain {
             by_group: by_group.clone(),
         });
         let segments: Vec<_> = segments.collect();
-        let facts = Facts { runs: &runs, segments: &segments, groups: self.groups };
+        let Sizes { merge_bytes: small_min, segments: segments_max, .. } = doors::sizes();
+        let groups = self.groups;
+        let facts = Facts { runs: &runs, segments: &segments, groups, small_min, segments_max };
         self.task_for(decide(&facts)?, attempt, number)
     }
 

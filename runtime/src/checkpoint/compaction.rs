@@ -28,7 +28,7 @@ pub(super) const SMALL: u64 = 16 << 20;
 /// Changes of a range under so many bytes are not worth a merge.
 const RANGE_MIN: u64 = 1 << 20;
 /// The same where the whole state is one small range.
-const SMALL_MIN: u64 = 256 << 10;
+pub const SMALL_MIN: u64 = 256 << 10;
 /// Named deltas; one more for each checkpoint that completes while a merge runs.
 pub const SEGMENTS_MAX: usize = 64;
 /// Segments squashed at once.
@@ -72,6 +72,10 @@ pub struct Facts<'a> {
     pub segments: &'a [SegmentFact],
     /// The number of key groups.
     pub groups: u16,
+    /// Changes of a small state from which on it is worth a merge: [`SMALL_MIN`].
+    pub small_min: u64,
+    /// Deltas that are named before some are squashed: [`SEGMENTS_MAX`].
+    pub segments_max: usize,
 }
 
 /// What to do.
@@ -140,7 +144,7 @@ pub fn decide(facts: &Facts<'_>) -> Option<Order> {
     let full = (0..deltas.start).map(sum).sum::<u64>();
     let delta_bytes = deltas.clone().map(sum).sum::<u64>();
     let state = facts.run_bytes(0, facts.groups - 1) + full + delta_bytes;
-    let (ranges, least) = if state < SMALL { (1, SMALL_MIN) } else { (RANGES, RANGE_MIN) };
+    let (ranges, least) = if state < SMALL { (1, facts.small_min) } else { (RANGES, RANGE_MIN) };
     let groups_a_run = facts.groups.div_ceil(ranges.min(facts.groups));
     let in_range = |segment: usize, (first, last): (u16, u16)| {
         live[segment][first.into()..=last.into()].iter().sum::<u64>()
@@ -175,7 +179,7 @@ pub fn decide(facts: &Facts<'_>) -> Option<Order> {
             return Some(Order::Squash { first, last });
         }
     }
-    if deltas.len() <= SEGMENTS_MAX {
+    if deltas.len() <= facts.segments_max {
         return None;
     }
     let cost = |(first, last): &(usize, usize)| {

@@ -66,7 +66,9 @@ impl Sim {
         }
         self.segments.push((self.fact(self.taken, full, &rows), rows));
         let segments: Vec<_> = self.segments.iter().map(|(fact, _)| fact.clone()).collect();
-        let facts = Facts { runs: &self.runs, segments: &segments, groups: GROUPS };
+        let (groups, small_min, segments_max) = (GROUPS, SMALL_MIN, SEGMENTS_MAX);
+        let facts =
+            Facts { runs: &self.runs, segments: &segments, groups, small_min, segments_max };
         match decide(&facts) {
             Some(Order::Merge { first, last, groups_a_run }) => {
                 self.merge(first, last, groups_a_run);

@@ -11,15 +11,24 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// Makes `folder` and those above it.
+/// Makes `folder` and those above it. Each is synced before anything is made in it, and one that is
+/// there is synced too: who made it may have died before.
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
-    let missing = folder.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
-    let missing: Vec<_> = missing.collect();
-    fs::create_dir_all(folder)?;
-    for parent in missing.into_iter().filter_map(Path::parent) {
-        sync_folder(parent)?;
+    let Some(above) = folder.parent() else { return Ok(()) };
+    if folder.is_dir() {
+        return match sync_folder(above) {
+            // It was made by somebody with more rights, and not just now.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
     }
-    Ok(())
+    create_folder(above)?;
+    match fs::create_dir(folder) {
+        // Another run was quicker.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        created => created?,
+    }
+    sync_folder(above)
 }
 
 #[cfg(unix)]
@@ -32,6 +41,11 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Makes the names in `folder` survive a crash, if there is such a folder.
+pub(super) fn sync_names(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() { sync_folder(folder) } else { Ok(()) }
 }
 
 /// Opens `file` for locking, empty if it was absent.

@@ -34,7 +34,56 @@ pub(super) enum IfAbsent {
     Refuse,
 }
 
-static MEMORY: Mutex<BTreeMap<String, Arc<InMemory>>> = Mutex::new(BTreeMap::new());
+type SyncFolder = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
+/// What makes the names in a folder of a storage survive a crash.
+#[derive(Clone)]
+pub struct SyncNames(Arc<SyncFolder>);
+
+impl std::fmt::Debug for SyncNames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SyncNames")
+    }
+}
+
+impl SyncNames {
+    pub(super) fn sync(&self, folder: &str) -> io::Result<()> {
+        (self.0)(folder)
+    }
+}
+
+/// What lies under a name in memory.
+struct Place {
+    objects: Arc<dyn ObjectStore>,
+    /// Of a storage that stands for a folder.
+    syncs: Option<SyncNames>,
+}
+
+static MEMORY: Mutex<BTreeMap<String, Place>> = Mutex::new(BTreeMap::new());
+
+/// A storage that was put under a name, as long as this lives.
+#[derive(Debug)]
+pub struct Mounted(String);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(MEMORY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0));
+    }
+}
+
+/// Puts a storage of the caller's own, which stands for a folder, under `memory://NAME`; `syncs`
+/// makes the names in a folder of it survive a crash. A write to it that failed must be there or
+/// not, as a read then tells: it may not arrive later.
+#[must_use]
+pub fn mount(
+    name: &str,
+    objects: Arc<dyn ObjectStore>,
+    syncs: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
+) -> Mounted {
+    let place = Place { objects, syncs: Some(SyncNames(Arc::new(syncs))) };
+    drop(MEMORY.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), place));
+    Mounted(name.to_owned())
+}
 
 impl Location {
     /// Reads `path`.
@@ -60,6 +109,13 @@ impl Location {
             Location::Remote(url) => s3::open(url),
         }
     }
+
+    /// What syncs names, where a storage of somebody's own stands for a folder.
+    pub(super) fn syncs(&self) -> Option<SyncNames> {
+        let Location::Memory(name) = self else { return None };
+        let places = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(name).and_then(|place| place.syncs.clone())
+    }
 }
 
 fn open_folder(folder: &Path, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, StoreError> {
@@ -80,7 +136,8 @@ fn open_memory(name: &str, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, Sto
         let (path, source) = (format!("memory://{name}"), io::ErrorKind::NotFound.into());
         return Err(StoreError::Open { path, source });
     }
-    Ok(stores.entry(name.to_owned()).or_default().clone())
+    let made = || Place { objects: Arc::new(InMemory::new()), syncs: None };
+    Ok(stores.entry(name.to_owned()).or_insert_with(made).objects.clone())
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ pub use file::StoredFile;
 pub use frame::FormatError;
 pub use inspect::InspectReport;
 pub use lease::{Fence, Fenced};
+pub use location::{Mounted, SyncNames, mount};
 pub use lock::{LockError, LockInfo, StoreLock};
 pub use manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};

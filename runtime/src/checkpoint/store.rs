@@ -18,14 +18,16 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
 use riverrun_engine::key::KeyGroup;
 use riverrun_engine::{crash_point, fault_point, planted};
+use tokio::sync::RwLock;
 
 use super::error::{Damage, StoreError, hint};
 use super::lease::{Fence, Fenced};
-use super::location::{IfAbsent, Location};
+use super::location::{IfAbsent, Location, SyncNames};
 use super::manifest::{Manifest, RunEntry, SegmentEntry};
 use super::pins::{Pinned, Pins};
 use super::retain::{Complete, Facts, Removal, decide};
 use super::{disk, frame, manifest_text, names};
+use crate::doors;
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct Removed {
 #[derive(Debug)]
 enum Medium {
     Folder(PathBuf),
-    Memory,
+    Memory(Option<SyncNames>),
     Remote,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Inner {
     /// itself.
     known: Mutex<BTreeMap<CheckpointId, Complete>>,
     pins: Pins,
+    /// Read by each write that is on its way.
+    writing: Arc<RwLock<()>>,
     /// Whether damage was found: from then on everything is read before anything is believed.
     damaged: AtomicBool,
 }
@@ -94,9 +98,10 @@ impl CheckpointStore {
     fn open_if(path: &str, absent: IfAbsent) -> Result<Self, StoreError> {
         let location = Location::parse(path)?;
         let objects = location.open(absent)?;
+        let syncs = location.syncs();
         let medium = match location {
             Location::Folder(folder) => Medium::Folder(folder),
-            Location::Memory(_) => Medium::Memory,
+            Location::Memory(_) => Medium::Memory(syncs),
             Location::Remote(_) => Medium::Remote,
         };
         Ok(Self::of(objects, path, medium))
@@ -111,13 +116,14 @@ impl CheckpointStore {
     /// Storage of a test, whose failed writes have certainly not arrived.
     #[cfg(test)]
     pub(crate) fn on_certain(objects: Arc<dyn ObjectStore>) -> Self {
-        Self::of(objects, "test", Medium::Memory)
+        Self::of(objects, "test", Medium::Memory(None))
     }
 
     fn of(objects: Arc<dyn ObjectStore>, path: &str, medium: Medium) -> Self {
         let known = Mutex::new(BTreeMap::new());
         let (path, pins) = (path.to_owned(), Pins::default());
-        let inner = Inner { objects, path, medium, known, pins, damaged: AtomicBool::new(false) };
+        let (writing, damaged) = (Arc::default(), AtomicBool::new(false));
+        let inner = Inner { objects, path, medium, known, pins, writing, damaged };
         CheckpointStore { inner: Arc::new(inner), fence: None, lazy_from: u64::MAX }
     }
 
@@ -269,9 +275,44 @@ impl CheckpointStore {
         if planted!("segment.unwritten") && file.starts_with(names::SEGMENTS) {
             return Ok(());
         }
-        let payload = PutPayload::from(bytes);
-        self.inner.objects.put_opts(&Path::from(file), payload, PutMode::Create.into()).await?;
-        Ok(())
+        let (objects, payload) = (self.inner.objects.clone(), PutPayload::from(bytes));
+        let (at, writing) = (Path::from(file), self.inner.writing.clone().read_owned().await);
+        // What was begun goes on when nobody waits for it any more, and may still arrive.
+        let put = doors::detached("put", async move {
+            let put = objects.put_opts(&at, payload, PutMode::Create.into()).await;
+            drop(writing);
+            put
+        });
+        let gone = || object_store::Error::Generic {
+            store: "write",
+            source: "what wrote has panicked".into(),
+        };
+        put.await.ok_or_else(gone)?.map(drop)
+    }
+
+    /// Waits until no write of this process is on its way any more: what is not there then will
+    /// not come.
+    pub async fn written(&self) {
+        drop(self.inner.writing.write().await);
+    }
+
+    /// Makes what is seen of checkpoints survive any crash: who wrote them may have died before.
+    /// To be called before anything is committed because a checkpoint is there.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let folder = names::CHECKPOINTS;
+        let synced = match &self.inner.medium {
+            Medium::Folder(root) => disk::sync_names(&root.join(folder)),
+            Medium::Memory(Some(syncs)) => syncs.sync(folder),
+            // What others can see there, they will see.
+            Medium::Memory(None) | Medium::Remote => Ok(()),
+        };
+        synced.map_err(|e| {
+            let source = object_store::Error::Generic { store: "disk", source: e.into() };
+            self.unwritten(folder.to_owned(), source)
+        })
     }
 
     fn unwritten(&self, file: String, source: object_store::Error) -> StoreError {
@@ -404,6 +445,10 @@ impl CheckpointStore {
             crash_point!("clean.manifest.removed");
             self.known(|known| known.remove(&id));
             removed.checkpoints.push(id);
+        }
+        if !removal.files.is_empty() {
+            // No manifest may come back that names what is gone.
+            self.settle()?;
         }
         for file in removal.files {
             self.still_held(newest)?;

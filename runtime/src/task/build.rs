@@ -8,7 +8,7 @@ use riverrun_engine::checkpoint::RestoredTime;
 use riverrun_engine::clock::Clock;
 use riverrun_engine::context::{Sleep, TaskContext, Threads};
 use riverrun_engine::crash_point;
-use riverrun_engine::element::{BATCH_RECORDS, Element, Origin, Origins};
+use riverrun_engine::element::{Element, Origin, Origins};
 use riverrun_engine::erased::{ErasedSource, OperatorEnv};
 use riverrun_engine::graph::{Graph, Node, NodeKind};
 use riverrun_engine::key::KeyGroupRange;
@@ -29,6 +29,7 @@ use super::report::{Order, Report, Subtask};
 use super::source_task::SourceTask;
 use crate::attempt::memory::StateMemory;
 use crate::attempt::restore::Restore;
+use crate::doors;
 use crate::plan::Task;
 use crate::status::JobStatus;
 
@@ -139,7 +140,7 @@ impl SubtaskSpec {
         let mut links = Vec::new();
         for node in &nodes {
             if let NodeKind::Operator(open) = &node.kind {
-                links.push(self.link(node, open, shared)?);
+                links.push(self.link(node, open, shared).await?);
             }
         }
         let last = nodes.last().map(|node| shared.status.metrics(&node.uid, index));
@@ -179,7 +180,7 @@ impl SubtaskSpec {
         shared.restore.time(&node.uid, (self.subtask.index, self.task.parallelism))
     }
 
-    fn link(
+    async fn link(
         &self,
         node: &Node,
         open: &riverrun_engine::graph::OpenOperator,
@@ -190,14 +191,15 @@ impl SubtaskSpec {
         let guard = Guard { uid: node.uid.clone(), subtask: index };
         let none = Origins::default();
         let time = self.time(node, shared);
-        let operator = guard.call("opening", &none, || {
+        let opened = async {
             let mut operator = checked(&node.uid.0, open(range, shared.tracked).operator);
             let StateMemory { resident, door, .. } = shared.memory.clone();
             operator.limit(resident, door, (&node.uid, index));
-            shared.restore.apply(&node.uid, range, operator.as_mut(), &shared.status)?;
+            shared.restore.apply(&node.uid, range, operator.as_mut(), &shared.status).await?;
             operator.restored(&time)?;
             Ok(operator)
-        })?;
+        };
+        let operator = guard.wait("opening", &none, opened).await?;
         let behind = time.is_uneven().then_some(time.watermark);
         let passed = behind.map_or_else(|| operator.watermark_out(), |_| Timestamp::MIN);
         let metrics = shared.status.metrics(&node.uid, index);
@@ -233,7 +235,8 @@ async fn source_task(
         }
     }
     let metrics = shared.status.metrics(&node.uid, index);
-    let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS } else { BATCH_RECORDS };
+    let most = doors::sizes().batch_records;
+    let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS.min(most) } else { most };
     let pace = shared.pace;
     let task =
         SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, pace, suspects };

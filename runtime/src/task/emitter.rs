@@ -18,7 +18,7 @@ use super::failure::Stopped;
 use crate::doors;
 
 /// A part of a batch travels alone from this many records on.
-const PART_RECORDS: usize = 256;
+pub const PART_RECORDS: usize = 256;
 
 /// One edge out of a subtask.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct Route {
     senders: Vec<Sender<Element>>,
     waiting: Vec<Option<AnyBatch>>,
     owners: Vec<u32>,
+    part_records: usize,
     next: usize,
 }
 
@@ -45,7 +46,8 @@ impl Route {
             |group| KeyGroupRange::owner(riverrun_engine::key::KeyGroup(group), targets, groups);
         let owners = (0..groups).map(owner).collect();
         let waiting = senders.iter().map(|_| None).collect();
-        Route { port, partitioning, senders, waiting, owners, next: 0 }
+        let part_records = doors::sizes().part_records;
+        Route { port, partitioning, senders, waiting, owners, part_records, next: 0 }
     }
 
     async fn records(&mut self, batch: AnyBatch, at_once: bool, metrics: &OperatorMetrics) -> Sent {
@@ -87,7 +89,7 @@ impl Route {
                 },
                 None => part,
             };
-            if at_once || part.len() >= PART_RECORDS {
+            if at_once || part.len() >= self.part_records {
                 send(&self.senders[target], Element::Batch(part), metrics).await?;
             } else {
                 *waiting = Some(part);

@@ -1,0 +1,226 @@
+//! The simulated disk as checkpoints see it: what `object_store` does on a local disk with syncing
+//! switched on, step by step, so that a run may die or wait between any two steps.
+//!
+//! A put writes and syncs a file, gives it its name, syncs the folder. A removal is not synced. A
+//! list comes in any order.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
+};
+
+use super::SimDisk;
+
+/// At most so many times others go first between two steps.
+const YIELDS: u64 = 3;
+
+/// Checkpoints below a folder of the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects {
+    disk: SimDisk,
+    root: PathBuf,
+}
+
+impl fmt::Display for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("simulated disk")
+    }
+}
+
+fn told(at: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = at.to_string();
+    move |source| match source.kind() {
+        io::ErrorKind::NotFound => Error::NotFound { path, source: source.into() },
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
+        _ => Error::Generic { store: "sim", source: source.into() },
+    }
+}
+
+fn never(what: &'static str) -> Error {
+    Error::NotImplemented { operation: what.into(), implementer: "simulated disk".into() }
+}
+
+impl Objects {
+    pub(crate) fn below(disk: &SimDisk, root: &std::path::Path) -> Self {
+        Objects { disk: disk.clone(), root: root.to_owned() }
+    }
+
+    /// Makes the names in a folder of the store survive a crash.
+    pub(crate) fn sync_names(&self, folder: &str) -> io::Result<()> {
+        let folder = self.root.join(folder);
+        self.disk.writes("sync names", &folder, |tree| {
+            if let Ok(node) = tree.find(&folder) {
+                tree.sync(node);
+            }
+            Ok(())
+        })
+    }
+
+    fn place(&self, at: &Path) -> PathBuf {
+        self.root.join(at.as_ref())
+    }
+
+    /// Lets others go first, or time pass.
+    async fn pause(&self) {
+        if let Some(ms) = self.disk.slowness() {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        for _ in 0..self.disk.drawn(0, YIELDS) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The length of an object, and the bytes of it that are wanted.
+    async fn read(&self, at: &Path, options: &GetOptions) -> Result<(u64, u64, Bytes)> {
+        self.pause().await;
+        let place = self.place(at);
+        let bytes = self.disk.reads("get", &place, |tree| {
+            tree.find(&place).map(|node| Bytes::copy_from_slice(tree.bytes(node)))
+        });
+        let bytes = bytes.map_err(told(at))?;
+        let length = bytes.len() as u64;
+        let range = match &options.range {
+            Some(range) => range.as_range(length).map_err(|e| told(at)(io::Error::other(e)))?,
+            None => 0..length,
+        };
+        self.pause().await;
+        Ok((length, range.start, bytes.slice(range.start as usize..range.end as usize)))
+    }
+}
+
+fn meta(at: Path, size: u64) -> ObjectMeta {
+    let last_modified = Default::default();
+    ObjectMeta { location: at, last_modified, size, e_tag: None, version: None }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Objects {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        if !matches!(options.mode, PutMode::Create) {
+            return Err(never("a put that overwrites"));
+        }
+        let place = self.place(at);
+        let folder = place.parent().unwrap_or(&self.root).to_owned();
+        self.pause().await;
+        let node = self.disk.writes("stage", &place, |tree| {
+            // The folders of a store are synced when they are made.
+            if tree.find(&folder).is_err() {
+                tree.create_folder(&folder)?;
+                for folder in folder.ancestors() {
+                    let node = tree.find(folder)?;
+                    tree.sync(node);
+                }
+            }
+            let node = tree.nameless();
+            payload.iter().for_each(|bytes| tree.append(node, bytes));
+            Ok(node)
+        });
+        let node = node.map_err(told(at))?;
+        self.pause().await;
+        let synced = self.disk.writes("sync", &place, |tree| {
+            tree.sync(node);
+            Ok(())
+        });
+        synced.map_err(told(at))?;
+        self.pause().await;
+        let named = self.disk.writes("link", &place, |tree| tree.link(node, &place));
+        named.map_err(told(at))?;
+        self.pause().await;
+        let synced = self.disk.writes("sync folder", &folder, |tree| {
+            let node = tree.find(&folder)?;
+            tree.sync(node);
+            Ok(())
+        });
+        synced.map_err(told(at))?;
+        self.pause().await;
+        Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _at: &Path,
+        _options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(never("a put in parts"))
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let (length, from, bytes) = self.read(at, &options).await?;
+        let range = from..from + bytes.len() as u64;
+        let payload = GetResultPayload::Stream(stream::iter([Ok(bytes)]).boxed());
+        Ok(GetResult {
+            payload,
+            meta: meta(at.clone(), length),
+            range,
+            attributes: Default::default(),
+            extensions: Default::default(),
+        })
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let own = self.clone();
+        let removed = locations.then(move |at| {
+            let own = own.clone();
+            async move {
+                let at = at?;
+                own.pause().await;
+                let place = own.place(&at);
+                let removed = own.disk.writes("remove", &place, |tree| tree.remove(&place));
+                removed.map_err(told(&at))?;
+                own.pause().await;
+                Ok(at)
+            }
+        });
+        removed.boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let folder = prefix.map_or_else(|| self.root.clone(), |prefix| self.place(prefix));
+        let own = self.clone();
+        let listed = async move {
+            own.pause().await;
+            let all = own.disk.reads("list", &folder, |tree| {
+                let files = tree.files(&folder).into_iter();
+                Ok(files.map(|path| (tree.content(&path).len() as u64, path)).collect::<Vec<_>>())
+            });
+            let mut all = match all {
+                Ok(all) => all,
+                Err(error) => return vec![Err(told(&Path::default())(error))],
+            };
+            for at in (1..all.len()).rev() {
+                all.swap(at, own.disk.drawn(0, at as u64) as usize);
+            }
+            let within = |(size, path): (u64, PathBuf)| {
+                let within = path.strip_prefix(&own.root).unwrap_or(&path);
+                Ok(meta(Path::from(within.to_string_lossy().as_ref()), size))
+            };
+            all.into_iter().map(within).collect()
+        };
+        stream::once(listed).flat_map(stream::iter).boxed()
+    }
+
+    async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> Result<ListResult> {
+        Err(never("a list of folders"))
+    }
+
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
+        Err(never("a copy"))
+    }
+}
