@@ -182,6 +182,13 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
         self.slices.values_mut().try_for_each(Slice::tidy)
     }
 
+    /// Moves so many entries of each slice out of memory, and some more.
+    #[cfg(test)]
+    pub(super) fn squeeze(&mut self, entries: usize) {
+        let mut slices = self.slices.values_mut();
+        slices.try_for_each(|slice| slice.evict(entries).map(drop)).expect("evicts");
+    }
+
     /// Joins all portions, in places of at most so many keys.
     #[cfg(test)]
     pub(super) fn join_all(&mut self, keys_max: usize) {

@@ -276,6 +276,11 @@ impl Subtask {
         all
     }
 
+    /// Moves some entries of each slice whose values are merged out of memory.
+    pub(super) fn squeeze(&mut self, entries: usize) {
+        self.store.get_mut(self.merging).squeeze(entries);
+    }
+
     /// Joins all portions, in places of at most so many keys.
     pub(super) fn join(&mut self, keys_max: usize) {
         self.store.get_mut(self.merging).join_all(keys_max);

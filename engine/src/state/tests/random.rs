@@ -22,6 +22,8 @@ enum Event {
     CrashLazily(u32, usize),
     /// Every subtask takes so many pages of those, if there are any.
     Warm(usize),
+    /// Memory presses on every slice whose values are merged: this many entries.
+    Squeeze(usize),
     /// All portions are joined, in places of at most so many keys.
     Join(usize),
     /// Looks at everything, and so brings everything back into memory.
@@ -64,6 +66,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (1..=4_u32, 1..6_usize)
             .prop_map(|(subtasks, rows)| Event::CrashLazily(subtasks, rows)),
         4 => (1..10_usize).prop_map(Event::Warm),
+        4 => (1..5_usize).prop_map(Event::Squeeze),
         2 => (1..5_usize).prop_map(Event::Join),
         2 => Just(Event::Check),
     ]
@@ -103,6 +106,7 @@ impl World {
             let mut rounds = between.iter();
             let mut round = |subtask: &mut Subtask| {
                 subtask.store.evict(step % 5, step);
+                subtask.squeeze(step % 3);
                 subtask.join(step);
                 subtask.store.warm().expect("reads");
                 for change in rounds.next().into_iter().flatten() {
@@ -213,6 +217,9 @@ proptest! {
                 Event::Crash(parallelism, every) => world.crash(parallelism, every),
                 Event::CrashLazily(parallelism, rows) => world.crash_lazily(parallelism, rows),
                 Event::Warm(pages) => world.warm(pages),
+                Event::Squeeze(entries) => {
+                    world.subtasks.iter_mut().for_each(|s| s.squeeze(entries));
+                }
                 Event::Join(keys) => world.subtasks.iter_mut().for_each(|s| s.join(keys)),
                 Event::Check => world.check()?,
             }
