@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::files::merged;
 use super::model::{Change, GROUPS, Subtask};
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::graph::Uid;
@@ -76,13 +77,14 @@ fn numbers_go_on_behind_those_that_a_checkpoint_has() {
         chain.extend(subtask.snapshot(SnapshotMode::Delta, 10, |_| {}));
     }
     for n in 5..8 {
-        let mut again = restored(&chain);
+        let mut again = restored(&merged(&chain));
         again.squeeze(1);
         again.change(&Change::Append(0, 7, n));
         chain.extend(again.snapshot(SnapshotMode::Delta, 10, |_| {}));
     }
     let held = BTreeMap::from([(0, BTreeMap::from([(7, (0..8).collect::<Vec<_>>())]))]);
     assert_eq!(restored(&chain).plain(9).merging, held);
+    assert_eq!(restored(&merged(&chain)).plain(9).merging, held, "merged by row");
 }
 
 #[test]
@@ -226,7 +228,7 @@ fn however_often_keys_are_added_to_their_portions_stay_few() {
     assert_eq!(held.values().sum::<u64>(), additions);
     chain.extend(counts.store.snapshot(SnapshotMode::Delta).expect("encodes"));
     let mut again = Counts::within(200_000, MemorySpillDoor);
-    for state in &chain {
+    for state in &merged(&chain) {
         for section in &state.sections {
             let done = again.store.restore(&state.state, section.group, &section.bytes);
             done.expect("what was written can be read");

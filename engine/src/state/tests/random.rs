@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::files::merged;
 use super::model::{Change, GROUPS, Plain, Subtask, hash_of};
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::key::KeyGroupRange;
@@ -26,6 +27,8 @@ enum Event {
     Squeeze(usize),
     /// All portions are joined, in places of at most so many keys.
     Join(usize),
+    /// What was written is merged: each row is there once.
+    Merge,
     /// Looks at everything, and so brings everything back into memory.
     Check,
 }
@@ -68,6 +71,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (1..10_usize).prop_map(Event::Warm),
         4 => (1..5_usize).prop_map(Event::Squeeze),
         2 => (1..5_usize).prop_map(Event::Join),
+        1 => Just(Event::Merge),
         2 => Just(Event::Check),
     ]
 }
@@ -221,6 +225,7 @@ proptest! {
                     world.subtasks.iter_mut().for_each(|s| s.squeeze(entries));
                 }
                 Event::Join(keys) => world.subtasks.iter_mut().for_each(|s| s.join(keys)),
+                Event::Merge => world.stored = merged(&world.stored),
                 Event::Check => world.check()?,
             }
         }
@@ -229,6 +234,9 @@ proptest! {
         world.warm(3);
         world.check()?;
         world.crash(2, 3);
+        world.check()?;
+        world.stored = merged(&world.stored);
+        world.crash(3, 2);
         world.check()?;
         let mut fired: Vec<_> =
             world.subtasks.iter_mut().flat_map(|s| s.fire(u8::MAX)).map(|(_, key)| key).collect();
