@@ -112,5 +112,8 @@ pub(crate) fn rows(size: Size) -> anyhow::Result<()> {
     let mut counts = Sums::within(budget)?;
     fill(keys, |keys| counts.add(Update::Count, keys))?;
     let ns = beside(&mut counts, Update::Count, Keys::Uniform)?;
+    let counted = counts.counted()?;
+    let added = keys + events as u64;
+    anyhow::ensure!(counted == added, "{added} were added, and {counted} are there");
     print(&name("uniform aggregate"), keys, ns, 10.0)
 }

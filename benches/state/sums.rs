@@ -1,8 +1,10 @@
-//! A running sum, and a count, in the engine's state as its operators do it: a batch at a time,
-//! hash once, read ahead what is spilled, update, give memory back.
+//! A running sum, and a window's count, in the engine's state as its operators do it: a batch at a
+//! time, hash once, read ahead the sums that are spilled, update, give memory back. Within a budget
+//! deltas are cut and written as of a job with checkpoints, and thrown away.
 
 use std::sync::Arc;
 
+use riverrun::engine::checkpoint::SnapshotMode;
 use riverrun::engine::data::Rmp;
 use riverrun::engine::element::BATCH_RECORDS;
 use riverrun::engine::graph::Uid;
@@ -14,6 +16,9 @@ use riverrun::runtime::config::Bytes;
 use riverrun::runtime::state::memory::{MemoryNeeds, MemoryPlan};
 use riverrun::runtime::state::{SPILLING, SpillPlace, spill_door};
 use tempfile::TempDir;
+
+/// Updates from one delta to the next, within a budget: about a second's.
+const DELTA_UPDATES: usize = 1 << 20;
 
 /// What is done with each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub(crate) struct Sums {
     memory: Arc<ResidentMemory>,
     hasher: KeyHasher,
     hashed: Vec<(KeyHash, u64)>,
+    /// Updates since the last delta; none are cut where there is no budget.
+    since_delta: Option<usize>,
     _folder: TempDir,
 }
 
@@ -69,12 +76,13 @@ impl Sums {
     ) -> anyhow::Result<Sums> {
         let mut declare = Declare::<u64>::new(KeyGroupRange::all(KEY_GROUPS), true);
         let sums = declare.table::<u64, _>("sum", Rmp);
-        let counts = declare.sliced::<u64>("count");
+        let counts = declare.sliced_merging("count", |held: &mut u64, later| *held += later);
         let (mut store, _) = declare.finish();
         let memory = Arc::new(memory);
         store.limit(memory.clone(), door, (&Uid::new("bench"), 0));
         let (hasher, hashed) = (KeyHasher::default(), Vec::with_capacity(BATCH_RECORDS));
-        Ok(Sums { store, sums, counts, memory, hasher, hashed, _folder: folder })
+        let since_delta = (memory.bytes_max() < usize::MAX).then_some(0);
+        Ok(Sums { store, sums, counts, memory, hasher, hashed, since_delta, _folder: folder })
     }
 
     /// What is written for checkpoints, and cut.
@@ -95,20 +103,49 @@ impl Sums {
             for key in batch {
                 self.hashed.push((self.hasher.hash(key)?, *key));
             }
-            let table = match update {
-                Update::Sum => self.store.get_mut(self.sums),
-                Update::Count => self.store.get_mut(self.counts).slice_mut(at(0)),
-            };
-            table.prefetch(self.hashed.iter().map(|(hash, key)| (*hash, key)))?;
-            for (hash, key) in &self.hashed {
-                let sum = table.or_insert_with(*hash, key, || 0)?;
-                *sum += 1;
-                if update == Update::Sum {
-                    answered = answered.wrapping_add(*sum);
+            match update {
+                Update::Sum => answered = answered.wrapping_add(self.add_sums()?),
+                Update::Count => {
+                    let counts = self.store.get_mut(self.counts).slice_mut(at(0));
+                    for (hash, key) in &self.hashed {
+                        *counts.or_insert_with(*hash, key, || 0)? += 1;
+                    }
                 }
             }
             self.store.relieve()?;
+            if let Some(updates) = &mut self.since_delta {
+                *updates += batch.len();
+                if *updates >= DELTA_UPDATES {
+                    *updates = 0;
+                    drop(self.store.snapshot(SnapshotMode::Delta)?);
+                }
+            }
         }
         Ok(answered)
+    }
+
+    fn add_sums(&mut self) -> anyhow::Result<u64> {
+        let table = self.store.get_mut(self.sums);
+        table.prefetch(self.hashed.iter().map(|(hash, key)| (*hash, key)))?;
+        let mut answered = 0_u64;
+        for (hash, key) in &self.hashed {
+            let sum = table.or_insert_with(*hash, key, || 0)?;
+            *sum += 1;
+            answered = answered.wrapping_add(*sum);
+        }
+        Ok(answered)
+    }
+
+    /// What all counts are together, walked as a window does that fires; merging is adding here.
+    pub(crate) fn counted(&mut self) -> anyhow::Result<u64> {
+        let counts = self.store.get_mut(self.counts).slice_mut(at(0));
+        let mut counted = 0_u64;
+        for group in 0..counts.group_count() {
+            let parts = counts.parts(group);
+            for part in 0..parts {
+                counts.walk_part(group, (part, parts), |_, _, count| counted += count)?;
+            }
+        }
+        Ok(counted)
     }
 }

@@ -126,10 +126,10 @@ fn slices() -> StateStore {
     let slices = op.sliced::<(u64, u64)>("slices");
     let mut store = op.finish().0;
     for slice in 0..10 {
-        let table = store.get_mut(slices).slice_mut(Timestamp::from_millis(slice * 1000));
+        let held = store.get_mut(slices).slice_mut(Timestamp::from_millis(slice * 1000));
         for k in 0..20_000_u64 {
             let hash = KeyHasher::default().hash(&k).expect("has a hash");
-            table.insert(hash, &k, (k, k)).expect("inserts");
+            held.or_insert_with(hash, &k, || (k, k)).expect("inserts");
         }
     }
     store

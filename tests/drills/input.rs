@@ -13,7 +13,7 @@ const KEYS: u64 = 1_500;
 const FEW: u64 = 2;
 
 /// What the job reads.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub(crate) key: u64,
     pub(crate) n: u64,

@@ -25,6 +25,10 @@ fn main() -> ExitCode {
     }
 }
 
+/// Keys that the wide job makes of one, and of how many it shows one.
+const WIDTH: u64 = 100;
+const SHOWN: u64 = 97;
+
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
@@ -32,17 +36,19 @@ struct Settings {
     out: String,
     /// Three keys and one step only: small deltas in a row, which are squashed and not merged.
     calm: bool,
+    /// A window with so many keys that it outgrows a small `memory`, and nothing else.
+    wide: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (input, out) = ("drill-job-input".to_owned(), "drill-job-out".to_owned());
-        Settings { input, out, calm: false }
+        Settings { input, out, calm: false, wide: false }
     }
 }
 
 fn pipeline(job: &Job) -> Result<()> {
-    let Settings { input, out, calm } = job.settings()?;
+    let Settings { input, out, calm, wide } = job.settings()?;
     let sink = |name: &str| Files::write_json_lines(format!("{out}/{name}")).roll_bytes(100_000);
     let events = Files::json_lines::<Event>(format!("{input}/*.jsonl"))
         .event_time(|event| event.at, Watermarks::bounded_out_of_orderness(secs(5)));
@@ -50,6 +56,20 @@ fn pipeline(job: &Job) -> Result<()> {
     if calm {
         let few = events.filter(|event| event.key < 3).key_by(|event| event.key);
         few.process("number", Number::open).sink("numbers", sink("numbers"));
+        return Ok(());
+    }
+    if wide {
+        let widened = |event: Event| {
+            let key = move |n| event.key * WIDTH + n;
+            (0..WIDTH).map(move |n| Event { key: key(n), ..event })
+        };
+        events
+            .flat_map(widened)
+            .key_by(|event| event.key)
+            .window(Tumbling::of(minutes(30)))
+            .aggregate::<Sum>("wide")
+            .filter(|row| row.key % SHOWN == 0)
+            .sink("widened", sink("widened"));
         return Ok(());
     }
     events.clone().sink("all", sink("all"));

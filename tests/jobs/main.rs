@@ -12,6 +12,8 @@ mod large;
 mod lazy;
 mod lives;
 mod panics;
+#[cfg(feature = "rocksdb")]
+mod portions;
 mod rescale;
 mod runs;
 mod seen;

@@ -154,9 +154,28 @@ impl<K: Key> Declare<K> {
     /// One value per key and slice of event time. The name may hold the length of the slices: a
     /// checkpoint with slices of another length is then refused.
     pub fn sliced<V: Data>(&mut self, name: &str) -> Slot<SliceTable<K, V>> {
+        self.slices(name, None)
+    }
+
+    /// As [`Declare::sliced`], of values that can be merged: what was made of some records, and what
+    /// was made of later ones into it. So memory pressure does not make them be read before they
+    /// are added to; who walks a slice merges what [`super::Slice::walk_part`] shows.
+    pub fn sliced_merging<V: Data>(
+        &mut self,
+        name: &str,
+        merge: fn(&mut V, V),
+    ) -> Slot<SliceTable<K, V>> {
+        self.slices(name, Some(merge))
+    }
+
+    fn slices<V: Data>(
+        &mut self,
+        name: &str,
+        merge: Option<fn(&mut V, V)>,
+    ) -> Slot<SliceTable<K, V>> {
         self.declare::<V, Rmp>(name, StateKind::Sliced);
         let (range, tracked) = (self.store.range(), self.store.tracked());
-        let slices = SliceTable::<K, V>::new(range, tracked, ValueCodec::new(Rmp));
+        let slices = SliceTable::<K, V>::new(range, tracked, ValueCodec::new(Rmp), merge);
         Slot::at(self.store.add(name, Box::new(slices)))
     }
 

@@ -100,6 +100,17 @@ pub(crate) trait Layout<K: Key, V>: Send {
         self.write(key, held, Rows::All, sink)
     }
 
+    /// Whether a row with this `rest` is a portion of its entry's one value.
+    fn is_portion(&self, rest: &[u8]) -> bool {
+        let _ = rest;
+        false
+    }
+
+    /// The highest number of a portion that was absorbed.
+    fn highest_portion(&self) -> u32 {
+        0
+    }
+
     /// Reads from now on what a checkpoint with this shape holds.
     fn read_as(&mut self, stored: &TypeShape);
 
@@ -112,7 +123,7 @@ pub(crate) trait Layout<K: Key, V>: Send {
 /// One value, one row.
 pub(crate) struct ValueLayout<V> {
     namespace: Vec<u8>,
-    codec: ValueCodec<V>,
+    pub(super) codec: ValueCodec<V>,
     key: Vec<u8>,
     value: Vec<u8>,
 }

@@ -51,6 +51,7 @@ impl Mark {
     const STORED: u64 = 4 << MARKS_AT;
     const TOUCHED: u64 = 8 << MARKS_AT;
     const SPILLED: u64 = 16 << MARKS_AT;
+    const JOINED: u64 = 32 << MARKS_AT;
 
     /// Of an entry that no snapshot holds.
     #[inline]
@@ -115,6 +116,15 @@ impl Mark {
 
     pub(super) fn is_spilled(self) -> bool {
         self.0 & Self::SPILLED != 0
+    }
+
+    /// Snapshots hold it in portions: they go when it is written whole.
+    pub(super) fn set_joined(&mut self) {
+        self.0 |= Self::JOINED;
+    }
+
+    pub(super) fn is_joined(self) -> bool {
+        self.0 & Self::JOINED != 0
     }
 
     /// Whether a snapshot holds the entry, so that its end must be written.

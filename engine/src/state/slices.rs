@@ -11,29 +11,25 @@ use super::codec::{TypeShape, ValueCodec};
 use super::cold::OpenSpill;
 use super::cut::{Budget, sections};
 use super::entry::{Entry, Op};
-use super::layout::ValueLayout;
 use super::log::Log;
-use super::table::Table;
+use super::portions::Merge;
+use super::slice::Slice;
 use crate::checkpoint::{Section, SnapshotMode};
 use crate::data::Key;
 use crate::key::{KeyGroup, KeyGroupRange};
 use crate::operator::Result;
 use crate::time::Timestamp;
 
-struct Slice<K, V> {
-    table: Table<K, V>,
-    /// Whether a snapshot holds this slice, so that its end must be written too.
-    stored: bool,
-}
-
-/// The values of one windowed state: per slice start a [`Table`].
+/// The values of one windowed state: per slice start a [`Slice`].
 pub struct SliceTable<K, V> {
     range: KeyGroupRange,
     tracked: bool,
     codec: ValueCodec<V>,
+    /// How values are merged, if they can be.
+    merge: Option<Merge<V>>,
     slices: BTreeMap<Timestamp, Slice<K, V>>,
     /// Those that went while they were still to be written for the last cut.
-    leaving: Vec<Table<K, V>>,
+    leaving: Vec<Slice<K, V>>,
     /// The stored ones that went since the last cut.
     dropped: Vec<Timestamp>,
     /// What is written for the last cut, by position of the key group.
@@ -43,13 +39,19 @@ pub struct SliceTable<K, V> {
     open_spill: Option<OpenSpill>,
 }
 
-impl<K: Key, V: Send + 'static> SliceTable<K, V> {
+impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
     /// No slices yet, for the keys of `range`.
-    pub(crate) fn new(range: KeyGroupRange, tracked: bool, codec: ValueCodec<V>) -> Self {
+    pub(super) fn new(
+        range: KeyGroupRange,
+        tracked: bool,
+        codec: ValueCodec<V>,
+        merge: Option<Merge<V>>,
+    ) -> Self {
         SliceTable {
             range,
             tracked,
             codec,
+            merge,
             slices: BTreeMap::new(),
             leaving: Vec::new(),
             dropped: Vec::new(),
@@ -59,27 +61,26 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         }
     }
 
-    /// The table of the slice that starts at `start`, made where there is none.
-    pub fn slice_mut(&mut self, start: Timestamp) -> &mut Table<K, V> {
+    /// The slice that starts at `start`, made where there is none.
+    pub fn slice_mut(&mut self, start: Timestamp) -> &mut Slice<K, V> {
         if !self.slices.contains_key(&start) {
             self.add(start);
         }
-        &mut self.slices.get_mut(&start).expect("it was there, or was added").table
+        self.slices.get_mut(&start).expect("it was there, or was added")
     }
 
     fn add(&mut self, start: Timestamp) {
-        let layout = ValueLayout::new(&namespace_of(start), self.codec.clone());
-        let mut table = Table::new(self.range, self.tracked, Box::new(layout));
-        table.open_spill.clone_from(&self.open_spill);
+        let (of, codec) = ((self.range, self.tracked), (&self.codec, self.merge));
+        let mut slice = Slice::new(of, &namespace_of(start), codec, self.open_spill.clone());
         if let Some((_, before)) = self.slices.range(..start).next_back() {
-            table.expect_like(&before.table);
+            slice.expect_like(before);
         }
-        self.slices.insert(start, Slice { table, stored: false });
+        self.slices.insert(start, slice);
     }
 
-    /// The table of the slice that starts at `start`.
-    pub fn existing(&mut self, start: Timestamp) -> Option<&mut Table<K, V>> {
-        self.slices.get_mut(&start).map(|slice| &mut slice.table)
+    /// The slice that starts at `start`.
+    pub fn existing(&mut self, start: Timestamp) -> Option<&mut Slice<K, V>> {
+        self.slices.get_mut(&start)
     }
 
     /// The starts of all slices, rising.
@@ -93,30 +94,30 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         start: Timestamp,
         end: Timestamp,
         inclusive: bool,
-    ) -> Vec<&mut Table<K, V>> {
+    ) -> Vec<&mut Slice<K, V>> {
         let end = if inclusive { Bound::Included(end) } else { Bound::Excluded(end) };
         let slices = self.slices.range_mut((Bound::Included(start), end));
-        slices.map(|(_, slice)| &mut slice.table).collect()
+        slices.map(|(_, slice)| slice).collect()
     }
 
     /// Drops every slice that starts before `start`.
     pub fn drop_before(&mut self, start: Timestamp) {
         let kept = self.slices.split_off(&start);
         for (start, slice) in std::mem::replace(&mut self.slices, kept) {
-            let pending = slice.table.is_writing();
+            let pending = slice.is_writing();
             if slice.stored || pending {
                 self.dropped.push(start);
             }
             if pending {
-                self.leaving.push(slice.table);
+                self.leaving.push(slice);
             }
         }
     }
 
-    /// How many entries all slices hold.
+    /// How many entries all slices hold; each portion of one counts.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slices.values().map(|slice| slice.table.len()).sum()
+        self.slices.values().map(Slice::len).sum()
     }
 
     /// Whether no slice holds an entry.
@@ -133,8 +134,8 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         let start = moment_of(entry.namespace)?;
         if entry.op == Op::Drop {
             if let Some(slice) = self.slices.get_mut(&start) {
-                slice.table.forget_group(usize::from(group.0 - self.range.start))?;
-                if slice.table.is_empty() {
+                slice.forget_group(usize::from(group.0 - self.range.start))?;
+                if slice.is_empty() {
                     self.slices.remove(&start);
                 }
             }
@@ -150,18 +151,17 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
     pub(super) fn spill_to(&mut self, open: &OpenSpill) {
         self.open_spill = Some(open.clone());
         for slice in self.slices.values_mut() {
-            slice.table.open_spill = Some(open.clone());
+            slice.spill_to(open);
         }
     }
 
     /// Looks at the size of some entries of the newest slices.
     pub(super) fn sample(&mut self) {
-        self.slices.values_mut().rev().take(4).for_each(|slice| slice.table.sample());
+        self.slices.values_mut().rev().take(4).for_each(Slice::sample);
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let tables = self.slices.values().map(|slice| &slice.table).chain(&self.leaving);
-        tables.map(Table::bytes).sum()
+        self.slices.values().chain(&self.leaving).map(Slice::bytes).sum()
     }
 
     /// Moves about `bytes` out of memory, of every slice in proportion.
@@ -169,13 +169,31 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         let all = self.bytes().max(1);
         let mut evicted = 0;
         for slice in self.slices.values_mut() {
-            let table = &mut slice.table;
-            let share = (bytes as u128 * table.bytes() as u128 / all as u128) as usize;
+            let share = (bytes as u128 * slice.bytes() as u128 / all as u128) as usize;
             if share > 0 {
-                evicted += table.evict(table.entries_of(share))?;
+                evicted += slice.evict(slice.entries_of(share))?;
             }
         }
         Ok(evicted)
+    }
+
+    /// Joins some portions.
+    pub(super) fn tidy(&mut self) -> Result<()> {
+        self.slices.values_mut().try_for_each(Slice::tidy)
+    }
+
+    /// Moves so many entries of each slice out of memory, and some more.
+    #[cfg(test)]
+    pub(super) fn squeeze(&mut self, entries: usize) {
+        let mut slices = self.slices.values_mut();
+        slices.try_for_each(|slice| slice.evict(entries).map(drop)).expect("evicts");
+    }
+
+    /// Joins all portions, in places of at most so many keys.
+    #[cfg(test)]
+    pub(super) fn join_all(&mut self, keys_max: usize) {
+        let mut slices = self.slices.values_mut();
+        slices.try_for_each(|slice| slice.join_all(keys_max)).expect("joins");
     }
 
     pub(super) fn cut(&mut self, mode: SnapshotMode) -> Result<()> {
@@ -188,7 +206,7 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
             }
         }
         for slice in self.slices.values_mut() {
-            slice.table.cut(mode);
+            slice.cut(mode)?;
             slice.stored = true;
         }
         self.writing = true;
@@ -199,17 +217,14 @@ impl<K: Key, V: Send + 'static> SliceTable<K, V> {
         if !self.writing {
             return Ok(true);
         }
-        let slices = self.slices.values_mut().map(|slice| &mut slice.table);
-        for table in slices.chain(&mut self.leaving) {
-            if !table.is_writing() {
+        for slice in self.slices.values_mut().chain(&mut self.leaving) {
+            if !slice.is_writing() {
                 continue;
             }
-            if !table.write_some(budget)? {
+            if !slice.write_some(budget)? {
                 return Ok(false);
             }
-            for (log, written) in self.logs.iter_mut().zip(table.take_logs()) {
-                log.append(written);
-            }
+            slice.take_logs(&mut self.logs);
         }
         self.leaving.clear();
         self.writing = false;

@@ -88,6 +88,10 @@ pub(crate) trait AnyState: Send {
         let _ = times;
         Ok(())
     }
+    /// Joins some of what lies in portions.
+    fn tidy(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
@@ -139,7 +143,10 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     }
 }
 
-impl<K: Key, V: Send + 'static> AnyState for SliceTable<K, V> {
+impl<K: Key, V: Clone + Send + 'static> AnyState for SliceTable<K, V> {
+    fn tidy(&mut self) -> Result<()> {
+        SliceTable::tidy(self)
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -366,7 +373,8 @@ impl StateStore {
         self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, spills });
     }
 
-    /// Between two batches: gives memory back where the process takes more than it may.
+    /// Between two batches: gives memory back where the process takes more than it may, and joins
+    /// some of what that has left in portions.
     ///
     /// # Errors
     /// When the spill tier fails; when there is none and the state does not fit.
@@ -376,10 +384,17 @@ impl StateStore {
             None => Ok(()),
             Some(memory) if memory.rest > 0 => {
                 memory.rest -= 1;
-                Ok(())
+                if memory.spills { self.tidy() } else { Ok(()) }
             }
             Some(_) => self.relieve_now(),
         }
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        for (name, state) in &mut self.states {
+            state.tidy().map_err(|e| e.context(format!("state '{name}' cannot be joined")))?;
+        }
+        Ok(())
     }
 
     fn relieve_now(&mut self) -> Result<()> {

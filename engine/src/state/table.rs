@@ -409,14 +409,20 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let found = segments[at].slots.find_entry(kept(row.hash), |slot| slot.key == row.key);
         match (entry.op, found) {
             (Op::Put, Ok(mut slot)) => {
-                let held = Some(&mut slot.get_mut().value);
-                layout.absorb(held, row.rest, entry.value, Bytes::Stored)?;
-                slot.get_mut().mark.set_changed_before();
+                let Slot { mark, value, .. } = slot.get_mut();
+                layout.absorb(Some(value), row.rest, entry.value, Bytes::Stored)?;
+                mark.set_changed_before();
+                if layout.is_portion(row.rest) {
+                    mark.set_joined();
+                }
             }
             (Op::Put, Err(_)) => {
                 if let Some(value) = layout.absorb(None, row.rest, entry.value, Bytes::Stored)? {
-                    let slot = Slot { mark: Mark::written(row.hash), key: row.key, value };
-                    self.place(row.hash, slot);
+                    let mut mark = Mark::written(row.hash);
+                    if layout.is_portion(row.rest) {
+                        mark.set_joined();
+                    }
+                    self.place(row.hash, Slot { mark, key: row.key, value });
                 }
             }
             (Op::Delete, Ok(mut slot)) => {
@@ -487,8 +493,13 @@ pub(super) fn write<K: Key, V>(
     layout: &mut dyn Layout<K, V>,
     sink: &mut dyn RowSink,
 ) -> Result<()> {
-    let written = layout.write(&slot.key, &mut slot.value, rows, sink);
-    written.map_err(|e| {
+    let mut write = || {
+        if slot.mark.is_joined() && rows == Rows::Changed {
+            layout.delete(&slot.key, sink)?;
+        }
+        layout.write(&slot.key, &mut slot.value, rows, sink)
+    };
+    write().map_err(|e| {
         let key = serde_json::to_string(&slot.key).unwrap_or_else(|_| "(not printable)".to_owned());
         e.context(format!("the value of key {key} cannot be written"))
     })?;

@@ -17,7 +17,7 @@ use riverrun_engine::time::Timestamp;
 use super::Windowed;
 use super::cursor::Cursor;
 use super::late::Late;
-use super::operator::{drop_fired, emit_table};
+use super::operator::{drop_fired, emit_slice};
 use super::slices::{Grid, is_over};
 
 /// Keeps an accumulator per key and window, by the window's start.
@@ -62,9 +62,11 @@ where
                 if is_over(end, watermark) {
                     continue;
                 }
-                let table = windows.slice_mut(self.grid.window(end).start);
-                for ((key, item), hash) in items.as_slice().iter().zip(hashes) {
-                    (self.fold)(table.or_insert_with(*hash, key, S::default)?, item.clone());
+                let slice = windows.slice_mut(self.grid.window(end).start);
+                let items = &items.as_slice()[..run.len];
+                slice.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
+                for ((key, item), hash) in items.iter().zip(hashes) {
+                    (self.fold)(slice.or_insert_with(*hash, key, S::default)?, item.clone());
                 }
             }
             // The last window takes the records themselves; when it is over, so are all others.
@@ -76,9 +78,9 @@ where
                 self.late.take(late, ctx.output, ctx.metrics);
                 continue;
             }
-            let table = windows.slice_mut(self.grid.window(run.last_end).start);
+            let slice = windows.slice_mut(self.grid.window(run.last_end).start);
             for ((key, item), hash) in taken.zip(hashes) {
-                (self.fold)(table.or_insert_with(*hash, &key, S::default)?, item);
+                (self.fold)(slice.or_insert_with(*hash, &key, S::default)?, item);
             }
         }
         Ok(())
@@ -93,8 +95,8 @@ where
         let next = |start, _fired| grid.last_end(start);
         let emit = |end, group, part| {
             let window = grid.window(end);
-            let table = windows.existing(window.start);
-            table.map_or(Ok((0, 1)), |table| emit_table(table, window, (group, part), output))
+            let slice = windows.existing(window.start);
+            slice.map_or(Ok((0, 1)), |slice| emit_slice(slice, window, (group, part), output))
         };
         let firing = self.cursor.fire(grid, groups, watermark, &starts, next, emit)?;
         drop_fired(ctx.state.get_mut(self.windows), self.cursor.needed_from(grid));

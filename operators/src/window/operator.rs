@@ -2,7 +2,8 @@
 //!
 //! A record updates one entry, that of its key in its slice, whatever the windows' size and step.
 //! Firing a window walks its slices, key group by key group, and merges them; a tumbling window is
-//! one slice, and nothing is merged. A slice is shared by windows that have fired and windows that
+//! one slice, and nothing is merged unless it outgrew memory: what is added then is not read before
+//! it is, so the slice holds several portions of a key. A slice is shared by windows that have fired and windows that
 //! have not: a record that comes between reaches exactly those that have not.
 //!
 //! Triggers and allowed lateness belong into `Cursor` (when a window fires) and `needed_from` (how
@@ -20,7 +21,7 @@ use riverrun_engine::key::KeyHash;
 use riverrun_engine::operator::{Firing, Operator, OperatorContext};
 use riverrun_engine::output::Output;
 use riverrun_engine::planted;
-use riverrun_engine::state::{Declare, SliceTable, Slot, StateStore, Table};
+use riverrun_engine::state::{Declare, Slice, SliceTable, Slot, StateStore};
 use riverrun_engine::time::{Timestamp, Window};
 
 use super::cursor::Cursor;
@@ -50,7 +51,7 @@ impl<K: Key, T: Data, A: Aggregate<T>> SlicedOperator<K, T, A> {
         SlicedOperator {
             grid,
             late,
-            slices: declare.sliced(&grid.slices_name()),
+            slices: declare.sliced_merging(&grid.slices_name(), A::merge),
             cursor: Cursor::at(Timestamp::MIN),
             merged: HashTable::new(),
             item: PhantomData,
@@ -82,11 +83,9 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
                 self.late.take(late, ctx.output, ctx.metrics);
                 continue;
             }
-            let table = slices.slice_mut(run.slice);
-            let hashes = &hashes[records];
-            table.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
-            for ((key, item), hash) in items.iter().zip(hashes) {
-                table.or_insert_with(*hash, key, A::default)?.add(item);
+            let slice = slices.slice_mut(run.slice);
+            for ((key, item), hash) in items.iter().zip(&hashes[records]) {
+                slice.or_insert_with(*hash, key, A::default)?.add(item);
             }
         }
         Ok(())
@@ -104,8 +103,8 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
             let window = grid.window(end);
             // No half-open range holds the slice that begins at the last moment of all.
             let last = Grid::holds_last_moment(end);
-            let mut tables = slices.between(window.start, window.end, last);
-            emit_part::<K, T, A>(&mut tables, window, (group, part), merged, output)
+            let mut slices = slices.between(window.start, window.end, last);
+            emit_part::<K, T, A>(&mut slices, window, (group, part), merged, output)
         };
         let firing = self.cursor.fire(grid, groups, watermark, &starts, next, emit)?;
         drop_fired(ctx.state.get_mut(self.slices), self.cursor.needed_from(grid));
@@ -124,19 +123,21 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
 /// Emits the results of one window for the keys of one part of a key group; returns how many, and
 /// how many parts the key group has.
 fn emit_part<K: Key, T, A: Aggregate<T>>(
-    tables: &mut [&mut Table<K, A>],
+    slices: &mut [&mut Slice<K, A>],
     window: Window,
     (group, (part, parts)): (usize, (usize, Option<usize>)),
     merged: &mut HashTable<Merged<K, A>>,
     output: &mut Output<Windowed<K, A>>,
 ) -> Result<(usize, usize)> {
-    if let [only] = tables {
-        return emit_table(only, window, (group, (part, parts)), output);
+    if let [only] = slices
+        && !only.is_in_portions()
+    {
+        return emit_slice(only, window, (group, (part, parts)), output);
     }
-    let most = || tables.iter().map(|table| table.parts(group)).max().unwrap_or(1);
+    let most = || slices.iter().map(|slice| slice.parts(group)).max().unwrap_or(1);
     let parts = parts.unwrap_or_else(most);
-    for table in tables {
-        table.walk_part(group, (part, parts), |hash, key, value| {
+    for slice in slices {
+        slice.walk_part(group, (part, parts), |hash, key, value| {
             match merged.entry(hash.0, |held| held.key == *key, |held| held.hash.0) {
                 Entry::Occupied(held) => held.into_mut().value.merge(value.clone()),
                 Entry::Vacant(free) => {
@@ -149,17 +150,17 @@ fn emit_part<K: Key, T, A: Aggregate<T>>(
     Ok((results.count(), parts))
 }
 
-/// Emits a window that is one table, for the keys of one part of a key group; returns how many, and
-/// how many parts the key group has.
-pub(super) fn emit_table<K: Key, V: Data>(
-    table: &mut Table<K, V>,
+/// Emits a window that is one slice without portions, for the keys of one part of a key group;
+/// returns how many, and how many parts the key group has.
+pub(super) fn emit_slice<K: Key, V: Data>(
+    slice: &mut Slice<K, V>,
     window: Window,
     (group, (part, parts)): (usize, (usize, Option<usize>)),
     output: &mut Output<Windowed<K, V>>,
 ) -> Result<(usize, usize)> {
-    let parts = parts.unwrap_or_else(|| table.parts(group));
+    let parts = parts.unwrap_or_else(|| slice.parts(group));
     let mut results = 0;
-    table.walk_part(group, (part, parts), |_, key, value| {
+    slice.walk_part(group, (part, parts), |_, key, value| {
         results += 1;
         emit(output, key.clone(), window, value.clone());
     })?;

@@ -4,13 +4,15 @@
 //! ```text
 //! kind     namespace            row key                            row value
 //! value    empty                key                                value
-//! sliced   start of the slice   key                                value
+//! sliced   start of the slice   key                                value, or its beginning
+//!          start of the slice   key, u32 of the portion            a portion of the value
 //! timers   moment               key                                empty
 //! list     empty                key, u32 of the chunk's first      the chunk's elements
 //! map      empty                key, map key                       value
 //! ```
 //!
-//! A slice's start and a timer's moment are big-endian with the top bit flipped.
+//! A slice's start and a timer's moment are big-endian with the top bit flipped. Portions are what
+//! came to a value that had left memory: merged in their order, as only the job can, they are it.
 
 use riverrun_engine::state::{StateKind, StateSpec};
 use riverrun_engine::time::Timestamp;
@@ -63,6 +65,8 @@ pub enum Within {
     MapKey(Value),
     /// The number of the first element in a list's chunk.
     Chunk(u32),
+    /// The number of a portion of a value.
+    Portion(u32),
     /// Neither, as hex.
     Bytes(String),
 }
@@ -143,7 +147,7 @@ impl Layout {
     #[must_use]
     pub fn key_len(&self, row_key: &[u8]) -> usize {
         match (self.kind, &self.key) {
-            (StateKind::List | StateKind::Map, Some(shape)) => {
+            (StateKind::List | StateKind::Map | StateKind::Sliced, Some(shape)) => {
                 let mut rest = row_key;
                 let decoded = key::decode(shape, &mut rest);
                 decoded.map_or(row_key.len(), |_| row_key.len() - rest.len())
@@ -177,7 +181,7 @@ impl Layout {
             Some(shape) => key::decode(shape, &mut rest),
             None => Err(Undecodable::Type { name: self.key_name.clone() }),
         };
-        let whole = matches!(self.kind, StateKind::Value | StateKind::Sliced | StateKind::Timers);
+        let whole = matches!(self.kind, StateKind::Value | StateKind::Timers);
         let decoded = decoded.and_then(|key| match rest.len() {
             bytes @ 1.. if whole => Err(Undecodable::Longer { bytes }),
             _ => Ok(key),
@@ -196,6 +200,10 @@ impl Layout {
             (StateKind::List, _) => match rest.try_into() {
                 Ok(first) => Ok(Within::Chunk(u32::from_be_bytes(first))),
                 Err(_) => Err(Undecodable::Cut { what: "a chunk's number" }),
+            },
+            (StateKind::Sliced, _) => match rest.try_into() {
+                Ok(number) => Ok(Within::Portion(u32::from_be_bytes(number))),
+                Err(_) => Err(Undecodable::Cut { what: "a portion's number" }),
             },
             (_, Some(shape)) => exact(shape, rest).map(Within::MapKey),
             (_, None) => Err(Undecodable::Type { name: "map key".to_owned() }),
@@ -302,6 +310,14 @@ mod tests {
         assert_eq!((chunk.key, chunk.within), (json!(key), Some(Within::Chunk(512))));
         assert_eq!((chunk.value, chunk.note), (json!([3]), None));
         assert_eq!(list.key_len(&row_key), encoded(&key).len());
+        let sliced = Layout::of(&spec::<String, u64>(StateKind::Sliced));
+        let portion = sliced.show(&[0; 8], &row_key, &to_bytes(&3_u64).expect("bytes"));
+        assert_eq!((portion.key, portion.within), (json!(key), Some(Within::Portion(512))));
+        assert_eq!((portion.value, portion.note), (json!(3), None));
+        assert_eq!(sliced.key_len(&row_key), encoded(&key).len());
+        assert_eq!(sliced.show(&[0; 8], &encoded(&key), &[3]).within, None);
+        let cut = sliced.show(&[0; 8], &row_key[..row_key.len() - 1], &[3]);
+        assert!(cut.note.expect("a note").contains("portion"));
 
         let map_key = Some(TypeShape::of::<(u8, bool)>());
         let map = StateSpec { map_key, ..spec::<String, i64>(StateKind::Map) };

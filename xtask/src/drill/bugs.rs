@@ -5,7 +5,7 @@
 //! runs of a drill whose environment names it. Invariant: this table and the sources name the same
 //! bugs; the test below reads both.
 
-use Job::{Clicks, Files, Kafka};
+use Job::{Clicks, Files, Kafka, Spilling};
 
 /// Which job comes by a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +14,8 @@ pub(super) enum Job {
     Files,
     /// The example with sessions.
     Clicks,
+    /// The drill job with RocksDB, for state that outgrows memory.
+    Spilling,
     /// The drill job on Kafka, on a broker of the drill's own.
     Kafka,
 }
@@ -35,7 +37,7 @@ const fn bug(name: &'static str, what: &'static str, job: Job, drill: &'static s
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) static BUGS: [Planted; 43] = [
+pub(super) static BUGS: [Planted; 44] = [
     bug("commit.before.stored", "output becomes visible before its checkpoint is complete",
         Files, "--points checkpoint.delta.synced,checkpoint.prepared"),
     bug("commit.not.repeated", "a restored checkpoint's output is not committed again",
@@ -96,6 +98,8 @@ pub(super) static BUGS: [Planted; 43] = [
         Clicks, "--points commit.told"),
     bug("session.merge.lost", "sessions that become one lose the later one's value",
         Files, "--points commit.told"),
+    bug("state.portion.replaces", "what came to a value that had left memory replaces it",
+        Spilling, "--conf memory=24MiB --set wide=true --random --stretch 5s --rescale 1,2"),
     bug("stop.ends.input", "a stop fires windows as the end would",
         Files, "--points stop.committed,stop.stored"),
     bug("lock.ignored", "two runs share their checkpoints",

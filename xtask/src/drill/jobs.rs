@@ -36,10 +36,12 @@ impl Built {
             std::fs::remove_dir_all(&folder).context("the folder of an earlier drill stays")?;
         }
         std::fs::create_dir_all(&folder).context("no folder for the drills")?;
-        let binary = build(job, planted)?;
+        // A copy: the next job may be the same program, built otherwise.
+        let binary = folder.join("job");
+        std::fs::copy(build(job, planted)?, &binary).context("the job cannot be copied")?;
         let broker = match job {
             Job::Kafka => Some(Broker::start(&BrokerOptions::default())?),
-            Job::Files | Job::Clicks => None,
+            Job::Files | Job::Clicks | Job::Spilling => None,
         };
         let built = Built { job, binary, folder, broker };
         built.fill()?;
@@ -55,7 +57,9 @@ impl Built {
                 }
                 fill.args(["fill", &broker.address().to_string(), EVENTS]);
             }
-            (None, Job::Files) => drop(fill.arg("fill").arg(self.folder.join("input"))),
+            (None, Job::Files | Job::Spilling) => {
+                drop(fill.arg("fill").arg(self.folder.join("input")))
+            }
             (None, _) => return Ok(()),
         }
         if !fill.status().context("the drill job does not start")?.success() {
@@ -76,7 +80,7 @@ impl Built {
             (Some(broker), _) => {
                 vec![format!("brokers={}", broker.address()), format!("timeout_ms={TIMEOUT_MS}")]
             }
-            (None, Job::Files) => vec!["input=input".to_owned()],
+            (None, Job::Files | Job::Spilling) => vec!["input=input".to_owned()],
             (None, _) => vec!["events=60000".to_owned()],
         };
         for setting in settings {
@@ -100,6 +104,7 @@ impl Built {
 fn build(job: Job, planted: bool) -> Result<PathBuf> {
     let (kind, name, mut features) = match job {
         Job::Files => ("--example", "drill_job", Vec::new()),
+        Job::Spilling => ("--example", "drill_job", vec!["rocksdb"]),
         Job::Clicks => ("--example", "click_sessions", Vec::new()),
         Job::Kafka => {
             ("--bin", "kafka-drill-job", vec!["riverrun-connectors/kafka", "riverrun/kafka"])

@@ -73,9 +73,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     if options.planted {
         let jobs: &[Job] = match options.target {
-            Some(Target::Files) => &[Job::Files, Job::Clicks],
+            Some(Target::Files) => &[Job::Files, Job::Clicks, Job::Spilling],
             Some(Target::Kafka) => &[Job::Kafka],
-            None => &[Job::Files, Job::Clicks, Job::Kafka],
+            None => &[Job::Files, Job::Clicks, Job::Spilling, Job::Kafka],
         };
         return planted::run(options.only.as_deref(), jobs);
     }

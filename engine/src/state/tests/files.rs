@@ -1,13 +1,52 @@
 //! Snapshots as files that are read later: the plain twin of what the runtime has behind
-//! [`StoredRows`].
+//! [`StoredRows`], and of its merges.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::checkpoint::StateSnapshot;
+use crate::checkpoint::{Section, StateSnapshot};
 use crate::key::{KeyGroup, KeyGroupRange};
 use crate::operator::Result;
 use crate::state::entry::{self, Entry, Op};
 use crate::state::stored::{StoredPage, StoredRows, Wait};
+
+/// The live rows of snapshots, as a merge writes them: each once, rising by namespace and key.
+pub(super) fn merged(snapshots: &[StateSnapshot]) -> Vec<StateSnapshot> {
+    type Rows = BTreeMap<(Vec<u8>, Vec<u8>), Vec<u8>>;
+    let mut states: BTreeMap<&str, BTreeMap<KeyGroup, Rows>> = BTreeMap::new();
+    for snapshot in snapshots {
+        for section in &snapshot.sections {
+            let groups = states.entry(&snapshot.state).or_default();
+            let rows = groups.entry(section.group).or_default();
+            let mut rest = &section.bytes[..];
+            while let Some(Entry { op, namespace, key, value }) =
+                entry::read(&mut rest).expect("entries")
+            {
+                match op {
+                    Op::Put => {
+                        rows.insert((namespace.to_vec(), key.to_vec()), value.to_vec());
+                    }
+                    Op::Delete => {
+                        rows.retain(|(other, row), _| other != namespace || !row.starts_with(key))
+                    }
+                    Op::Drop => rows.retain(|(other, _), _| other != namespace),
+                }
+            }
+        }
+    }
+    let section = |(group, rows): (KeyGroup, Rows)| {
+        let (entries, mut bytes) = (rows.len() as u64, Vec::new());
+        for ((namespace, key), value) in &rows {
+            let row = Entry { op: Op::Put, namespace, key, value };
+            entry::write(&mut bytes, row).expect("short");
+        }
+        Section { group, entries, bytes }
+    };
+    let state = |(state, groups): (&str, BTreeMap<KeyGroup, Rows>)| StateSnapshot {
+        state: state.to_owned(),
+        sections: groups.into_iter().map(section).collect(),
+    };
+    states.into_iter().map(state).collect()
+}
 
 /// The rows of one state in the key groups of a subtask.
 pub(super) struct PlainFiles {

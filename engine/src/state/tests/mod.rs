@@ -6,5 +6,6 @@ mod large;
 mod lazy;
 mod model;
 mod pointed;
+mod portions;
 mod random;
 mod ttl;

@@ -34,6 +34,8 @@ pub(super) enum Change {
     RemovePair(u16, u8),
     ClearMap(u16),
     AddToSlice(u8, u16, u64),
+    /// To values that can be merged, in an order.
+    Append(u8, u16, u64),
     DropSlices(u8),
     SetTimer(u8, u16),
     DeleteTimer(u8, u16),
@@ -47,6 +49,7 @@ pub(super) struct Plain {
     pub(super) lists: BTreeMap<u16, Vec<u64>>,
     pub(super) maps: BTreeMap<u16, BTreeMap<u8, u64>>,
     pub(super) slices: BTreeMap<u8, BTreeMap<u16, u64>>,
+    pub(super) merging: BTreeMap<u8, BTreeMap<u16, Vec<u64>>>,
     pub(super) timers: BTreeSet<(u8, u16)>,
 }
 
@@ -74,7 +77,13 @@ impl Plain {
             Change::AddToSlice(slice, key, n) => {
                 *self.slices.entry(*slice).or_default().entry(*key).or_default() += n;
             }
-            Change::DropSlices(before) => self.slices.retain(|slice, _| slice >= before),
+            Change::Append(slice, key, n) => {
+                self.merging.entry(*slice).or_default().entry(*key).or_default().push(*n);
+            }
+            Change::DropSlices(before) => {
+                self.slices.retain(|slice, _| slice >= before);
+                self.merging.retain(|slice, _| slice >= before);
+            }
             Change::SetTimer(at, key) => drop(self.timers.insert((*at, *key))),
             Change::DeleteTimer(at, key) => drop(self.timers.remove(&(*at, *key))),
             Change::Fire(until) => self.timers.retain(|(at, _)| at > until),
@@ -89,6 +98,7 @@ pub(super) struct Subtask {
     lists: ListState<u64>,
     maps: MapState<u8, u64>,
     slices: Slot<SliceTable<u16, u64>>,
+    merging: Slot<SliceTable<u16, Vec<u64>>>,
     timers: Timers<u16>,
 }
 
@@ -122,8 +132,12 @@ impl Subtask {
         let mut declare = Declare::<u16>::new(range, tracked);
         let values = declare.table("values", Rmp);
         let (lists, maps) = (declare.list("lists"), declare.map("maps"));
-        let (slices, timers) = (declare.sliced("slices"), declare.timers());
-        Subtask { store: declare.finish().0, values, lists, maps, slices, timers }
+        let slices = declare.sliced("slices");
+        let merging = declare.sliced_merging("merging", |held: &mut Vec<u64>, later| {
+            held.extend(later);
+        });
+        let timers = declare.timers();
+        Subtask { store: declare.finish().0, values, lists, maps, slices, merging, timers }
     }
 
     /// With a spill tier in memory.
@@ -156,8 +170,13 @@ impl Subtask {
                 let table = self.store.get_mut(self.slices).slice_mut(moment(*slice));
                 *table.or_insert_with(owns(key), key, || 0).expect("reads") += n;
             }
+            Change::Append(slice, key, n) => {
+                let slice = self.store.get_mut(self.merging).slice_mut(moment(*slice));
+                slice.or_insert_with(owns(key), key, Vec::new).expect("reads").push(*n);
+            }
             Change::DropSlices(before) => {
                 self.store.get_mut(self.slices).drop_before(moment(*before));
+                self.store.get_mut(self.merging).drop_before(moment(*before));
             }
             Change::SetTimer(at, key) => {
                 let timers = self.store.get_mut(self.timers.event);
@@ -231,7 +250,40 @@ impl Subtask {
             }
             plain.slices.extend((!held.is_empty()).then_some((slice, held)));
         }
+        plain.merging = self.merged();
         plain
+    }
+
+    /// What the slices hold whose values are merged.
+    fn merged(&mut self) -> BTreeMap<u8, BTreeMap<u16, Vec<u64>>> {
+        let mut all = BTreeMap::new();
+        for at in 0..=u8::MAX {
+            let slices = self.store.get_mut(self.merging);
+            let Some(slice) = slices.existing(moment(at)) else { continue };
+            let mut held = BTreeMap::<u16, Vec<u64>>::new();
+            for group in 0..slice.group_count() {
+                let (parts, portioned) = (slice.parts(group) * 2, slice.is_in_portions());
+                for part in 0..parts {
+                    let see = |_, key: &u16, value: &Vec<u64>| {
+                        assert!(portioned || !held.contains_key(key), "seen twice");
+                        held.entry(*key).or_default().extend(value);
+                    };
+                    slice.walk_part(group, (part, parts), see).expect("reads");
+                }
+            }
+            all.extend((!held.is_empty()).then_some((at, held)));
+        }
+        all
+    }
+
+    /// Moves some entries of each slice whose values are merged out of memory.
+    pub(super) fn squeeze(&mut self, entries: usize) {
+        self.store.get_mut(self.merging).squeeze(entries);
+    }
+
+    /// Joins all portions, in places of at most so many keys.
+    pub(super) fn join(&mut self, keys_max: usize) {
+        self.store.get_mut(self.merging).join_all(keys_max);
     }
 
     /// Cuts, and lets `between` happen between every two steps of writing.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::files::merged;
 use super::model::{Change, GROUPS, Plain, Subtask, hash_of};
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::key::KeyGroupRange;
@@ -22,6 +23,12 @@ enum Event {
     CrashLazily(u32, usize),
     /// Every subtask takes so many pages of those, if there are any.
     Warm(usize),
+    /// Memory presses on every slice whose values are merged: this many entries.
+    Squeeze(usize),
+    /// All portions are joined, in places of at most so many keys.
+    Join(usize),
+    /// What was written is merged: each row is there once.
+    Merge,
     /// Looks at everything, and so brings everything back into memory.
     Check,
 }
@@ -43,6 +50,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (key.clone(), 0..5_u8).prop_map(|(k, p)| Change::RemovePair(k, p)),
         1 => key.clone().prop_map(Change::ClearMap),
         4 => (0..8_u8, key.clone(), number).prop_map(|(s, k, n)| Change::AddToSlice(s, k, n)),
+        5 => (0..4_u8, key.clone(), 0..100_u64).prop_map(|(s, k, n)| Change::Append(s, k, n)),
         1 => (0..8_u8).prop_map(Change::DropSlices),
         3 => (0..30_u8, key.clone()).prop_map(|(at, k)| Change::SetTimer(at, k)),
         1 => (0..30_u8, key).prop_map(|(at, k)| Change::DeleteTimer(at, k)),
@@ -56,11 +64,14 @@ fn event() -> impl Strategy<Value = Event> {
         20 => change().prop_map(Event::Change),
         3 => (prop::bool::weighted(0.2), 1..20_usize, between)
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
-        3 => (0..4_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
+        4 => (0..5_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
         1 => (1..=4_u32, 1..8_usize).prop_map(|(subtasks, every)| Event::Crash(subtasks, every)),
         2 => (1..=4_u32, 1..6_usize)
             .prop_map(|(subtasks, rows)| Event::CrashLazily(subtasks, rows)),
         4 => (1..10_usize).prop_map(Event::Warm),
+        4 => (1..5_usize).prop_map(Event::Squeeze),
+        2 => (1..5_usize).prop_map(Event::Join),
+        1 => Just(Event::Merge),
         2 => Just(Event::Check),
     ]
 }
@@ -98,7 +109,9 @@ impl World {
         for subtask in &mut self.subtasks {
             let mut rounds = between.iter();
             let mut round = |subtask: &mut Subtask| {
-                subtask.store.evict(step % 4, step);
+                subtask.store.evict(step % 5, step);
+                subtask.squeeze(step % 3);
+                subtask.join(step);
                 subtask.store.warm().expect("reads");
                 for change in rounds.next().into_iter().flatten() {
                     change_all(std::slice::from_mut(subtask), change);
@@ -117,7 +130,7 @@ impl World {
         for subtask in &mut self.subtasks {
             subtask.restore_and(&self.stored, |subtask, sections| {
                 if sections.is_multiple_of(every) {
-                    (0..4).for_each(|state| subtask.store.evict(state, 1));
+                    (0..5).for_each(|state| subtask.store.evict(state, 1));
                 }
             });
         }
@@ -150,6 +163,9 @@ impl World {
             for (slice, keys) in part.slices {
                 held.slices.entry(slice).or_default().extend(keys);
             }
+            for (slice, keys) in part.merging {
+                held.merging.entry(slice).or_default().extend(keys);
+            }
         }
         held.timers = self.plain.timers.clone();
         prop_assert_eq!(&held, &self.plain);
@@ -171,6 +187,7 @@ fn key_of(change: &Change) -> Option<u16> {
         | Change::RemovePair(key, _)
         | Change::ClearMap(key)
         | Change::AddToSlice(_, key, _)
+        | Change::Append(_, key, _)
         | Change::SetTimer(_, key)
         | Change::DeleteTimer(_, key) => Some(*key),
         Change::DropSlices(_) | Change::Fire(_) => None,
@@ -204,6 +221,11 @@ proptest! {
                 Event::Crash(parallelism, every) => world.crash(parallelism, every),
                 Event::CrashLazily(parallelism, rows) => world.crash_lazily(parallelism, rows),
                 Event::Warm(pages) => world.warm(pages),
+                Event::Squeeze(entries) => {
+                    world.subtasks.iter_mut().for_each(|s| s.squeeze(entries));
+                }
+                Event::Join(keys) => world.subtasks.iter_mut().for_each(|s| s.join(keys)),
+                Event::Merge => world.stored = merged(&world.stored),
                 Event::Check => world.check()?,
             }
         }
@@ -212,6 +234,9 @@ proptest! {
         world.warm(3);
         world.check()?;
         world.crash(2, 3);
+        world.check()?;
+        world.stored = merged(&world.stored);
+        world.crash(3, 2);
         world.check()?;
         let mut fired: Vec<_> =
             world.subtasks.iter_mut().flat_map(|s| s.fire(u8::MAX)).map(|(_, key)| key).collect();

@@ -7,11 +7,13 @@ use riverrun_engine::clock::ManualClock;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
 use riverrun_engine::erased::{AnyBatch, ErasedOperator, OperatorEnv};
-use riverrun_engine::graph::OpenOperator;
+use riverrun_engine::graph::{OpenOperator, Uid};
 use riverrun_engine::key::{KEY_GROUPS, KeyGroupRange, KeyHasher};
 use riverrun_engine::metrics::OperatorMetrics;
 use riverrun_engine::operator::Firing;
 use riverrun_engine::output::Port;
+use riverrun_engine::state::ResidentMemory;
+use riverrun_engine::testing::MemorySpillDoor;
 use riverrun_engine::time::{Timestamp, millis};
 
 use crate::window::Windowed;
@@ -40,6 +42,18 @@ struct Subtask {
     behind: Option<i64>,
 }
 
+/// Whether state has room in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All there is.
+    Plenty,
+    /// None: it is spilled whenever it is looked at.
+    None,
+}
+
+/// After so many batches a store has looked at its memory.
+const LOOKED_WITHIN: usize = 20;
+
 /// The snapshots of each subtask, oldest first.
 pub(super) type Saved = Vec<Vec<OperatorSnapshot>>;
 
@@ -47,23 +61,38 @@ pub(super) type Saved = Vec<Vec<OperatorSnapshot>>;
 pub(super) struct Driver {
     subtasks: Vec<Subtask>,
     env: OperatorEnv,
+    room: Room,
     /// The most batches one call emitted.
     pub(super) most_batches: usize,
 }
 
 impl Driver {
-    pub(super) fn open(open: &OpenOperator, parallelism: u32) -> Self {
+    pub(super) fn open(open: &OpenOperator, parallelism: u32, room: Room) -> Self {
         let subtask = |index| {
             let range = KeyGroupRange::of_subtask(index, parallelism, KEY_GROUPS);
-            Subtask { range, operator: open(range, true).operator, behind: None }
+            let mut operator = open(range, true).operator;
+            if room == Room::None {
+                let (memory, door) = (ResidentMemory::new(1), MemorySpillDoor);
+                operator.limit(
+                    Arc::new(memory),
+                    Some(Arc::new(door)),
+                    (&Uid::new("window"), index),
+                );
+            }
+            Subtask { range, operator, behind: None }
         };
         let metrics = Arc::new(OperatorMetrics::default());
         let env = OperatorEnv { metrics, clock: Arc::new(ManualClock::default()) };
-        Driver { subtasks: (0..parallelism).map(subtask).collect(), env, most_batches: 0 }
+        Driver { subtasks: (0..parallelism).map(subtask).collect(), env, room, most_batches: 0 }
     }
 
-    pub(super) fn restore(open: &OpenOperator, parallelism: u32, saved: &Saved) -> Self {
-        let mut driver = Driver::open(open, parallelism);
+    pub(super) fn restore(
+        open: &OpenOperator,
+        parallelism: u32,
+        room: Room,
+        saved: &Saved,
+    ) -> Self {
+        let mut driver = Driver::open(open, parallelism, room);
         let last = saved.iter().filter_map(|chain| chain.last());
         let watermarks: Vec<Timestamp> = last.map(|snapshot| snapshot.watermark).collect();
         for Subtask { range, operator, behind } in &mut driver.subtasks {
@@ -100,6 +129,10 @@ impl Driver {
                 }
             }
             operator.process(AnyBatch::new(own), &self.env).expect("takes records");
+            for _ in 0..if self.room == Room::None { LOOKED_WITHIN } else { 0 } {
+                let nothing = AnyBatch::new(batch(&[]));
+                operator.process(nothing, &self.env).expect("takes no records");
+            }
             assert!(operator.take_output().iter().all(|(port, _)| *port != Port::Main));
         }
     }

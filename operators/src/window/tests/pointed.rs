@@ -9,7 +9,7 @@ use riverrun_engine::testing::OperatorHarness;
 use riverrun_engine::time::{Timestamp, hours};
 
 use super::Items;
-use super::driver::{Driver, Record, batch};
+use super::driver::{Driver, Record, Room, batch};
 use crate::window::slices::Grid;
 use crate::window::{Count, Late, SessionOperator, SlicedOperator, Windowed};
 
@@ -123,13 +123,13 @@ fn firing_comes_in_parts() {
     let open = open_operator::<u64, _, _>(|declare: &mut Declare<u64>| {
         SlicedOperator::<u64, i64, Count>::open(declare, Grid::new(60, 10, 0), Late::new(None))
     });
-    let mut driver = Driver::open(&open, 1);
+    let mut driver = Driver::open(&open, 1, Room::Plenty);
     let records: Vec<Record> = (0..20_000).map(|key| (key, 0, 0)).collect();
     driver.process(&records);
     assert_eq!(driver.watermark::<Count>(i64::MAX).len(), 6 * 20_000);
     assert!(driver.most_batches <= 6, "{} batches in one call", driver.most_batches);
 
-    let mut driver = Driver::open(&sessions(10, None), 1);
+    let mut driver = Driver::open(&sessions(10, None), 1, Room::Plenty);
     driver.process(&records);
     assert_eq!(driver.watermark::<Items>(i64::MAX).len(), 20_000);
     assert!(driver.most_batches <= 1, "{} batches in one call", driver.most_batches);

@@ -10,7 +10,7 @@ use riverrun_engine::graph::OpenOperator;
 use riverrun_engine::state::Declare;
 
 use super::Items;
-use super::driver::{Driver, Record, Row, Saved};
+use super::driver::{Driver, Record, Room, Row, Saved};
 use super::model::{GridModel, Model, SessionModel};
 use crate::window::slices::Grid;
 use crate::window::{FoldOperator, Late, SessionOperator, SlicedOperator};
@@ -34,7 +34,8 @@ fn moment() -> impl Strategy<Value = i64> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+/// And whether there is room for what they leave.
+fn steps() -> impl Strategy<Value = (Vec<Step>, Room)> {
     let step = prop_oneof![
         6 => vec((0_u64..5, moment()), 1..12).prop_map(Step::Records),
         6 => (0_i64..40).prop_map(Step::Watermark),
@@ -43,7 +44,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Delta),
         1 => (1_u32..5).prop_map(Step::Crash),
     ];
-    vec(step, 1..40)
+    (vec(step, 1..40), room())
+}
+
+pub(super) fn room() -> impl Strategy<Value = Room> {
+    prop_oneof![Just(Room::Plenty), Just(Room::None)]
 }
 
 /// What a crash goes back to.
@@ -59,9 +64,9 @@ fn run<M: Model, V: Data>(
     open: &OpenOperator,
     mut model: M,
     items: fn(V) -> Vec<i64>,
-    steps: Vec<Step>,
+    (steps, room): (Vec<Step>, Room),
 ) {
-    let mut driver = Driver::open(open, 2);
+    let mut driver = Driver::open(open, 2, room);
     let (mut watermark, mut item) = (i64::MIN, 0);
     let mut checkpoint: Option<Checkpoint<M>> = None;
     let (mut late_before, mut at_the_end) = (0, false);
@@ -97,7 +102,7 @@ fn run<M: Model, V: Data>(
             }
             Step::Crash(parallelism) => {
                 let Some(back) = &mut checkpoint else { continue };
-                driver = Driver::restore(open, parallelism, &back.saved);
+                driver = Driver::restore(open, parallelism, room, &back.saved);
                 (model, watermark) = (back.model.clone(), back.watermark);
                 back.extends = false;
                 late_before = model.late();

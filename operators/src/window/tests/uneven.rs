@@ -9,9 +9,9 @@ use riverrun_engine::data::Data;
 use riverrun_engine::graph::OpenOperator;
 
 use super::Items;
-use super::driver::{Driver, Row};
+use super::driver::{Driver, Room, Row};
 use super::model::{GridModel, Model, SessionModel};
-use super::random::{Sorted, folded, sessions, sliced};
+use super::random::{Sorted, folded, room, sessions, sliced};
 
 const KEYS: u64 = 12;
 
@@ -24,18 +24,19 @@ enum Step {
     Restore(u32),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = (Vec<Step>, Room)> {
     let step = prop_oneof![
         3 => vec((0..KEYS, -50_i64..200), 1..20).prop_map(Step::Records),
         3 => (0_usize..6, 0_i64..60).prop_map(|(subtask, by)| Step::Watermark(subtask, by)),
         2 => (1_u32..6).prop_map(Step::Restore),
     ];
-    vec(step, 1..30)
+    (vec(step, 1..30), room())
 }
 
 /// The subtasks, their watermarks, and a model for each key.
 struct Twins<M, V> {
     driver: Driver,
+    room: Room,
     watermarks: Vec<i64>,
     models: BTreeMap<u64, M>,
     items: fn(V) -> Vec<i64>,
@@ -64,7 +65,7 @@ impl<M: Model, V: Data> Twins<M, V> {
         let groups = u64::from(riverrun_engine::key::KEY_GROUPS);
         self.late_before += self.driver.late_dropped();
         let old = std::mem::take(&mut self.watermarks);
-        self.driver = Driver::restore(open, parallelism, &saved);
+        self.driver = Driver::restore(open, parallelism, self.room, &saved);
         // Ranges are contiguous: new subtask i follows the old ones its groups overlap.
         let (from, to) = (old.len() as u64, u64::from(parallelism));
         let bounds = |index: u64, of: u64| index * groups / of..(index + 1) * groups / of;
@@ -89,11 +90,12 @@ fn run<M: Model, V: Data>(
     open: &OpenOperator,
     model: M,
     items: fn(V) -> Vec<i64>,
-    steps: Vec<Step>,
+    (steps, room): (Vec<Step>, Room),
 ) {
-    let driver = Driver::open(open, 3);
+    let driver = Driver::open(open, 3, room);
     let models = (0..KEYS).map(|key| (key, model.clone())).collect();
-    let mut twins = Twins { driver, watermarks: vec![-50; 3], models, items, late_before: 0 };
+    let watermarks = vec![-50; 3];
+    let mut twins = Twins { driver, room, watermarks, models, items, late_before: 0 };
     let mut item = 0;
     let found = twins.driver.watermark(-50);
     twins.compare(found, &(0..KEYS).collect::<Vec<_>>());

@@ -32,6 +32,8 @@ struct JsonRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     chunk: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    portion: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<&'a str>,
     value: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,7 @@ pub(super) fn json(uid: &Uid, state: &str, group: KeyGroup, row: &ShownRow) -> S
         namespace: None,
         map_key: None,
         chunk: None,
+        portion: None,
         within: None,
         value: &row.value,
         note: row.note.as_deref(),
@@ -63,6 +66,7 @@ pub(super) fn json(uid: &Uid, state: &str, group: KeyGroup, row: &ShownRow) -> S
     match &row.within {
         Some(Within::MapKey(key)) => json.map_key = Some(key),
         Some(Within::Chunk(first)) => json.chunk = Some(*first),
+        Some(Within::Portion(number)) => json.portion = Some(*number),
         Some(Within::Bytes(hex)) => json.within = Some(hex),
         None => {}
     }
@@ -84,6 +88,7 @@ pub(super) fn table(rows: &[ShownRow], cell_max: usize) -> String {
     title.extend(within.map(|within| match within {
         Within::MapKey(_) => "map key",
         Within::Chunk(_) => "from element",
+        Within::Portion(_) => "portion",
         Within::Bytes(_) => "within",
     }));
     title.push("value");
@@ -127,7 +132,7 @@ fn place(place: &Place) -> String {
 fn part(within: &Within) -> String {
     match within {
         Within::MapKey(key) => shown(key),
-        Within::Chunk(first) => first.to_string(),
+        Within::Chunk(number) | Within::Portion(number) => number.to_string(),
         Within::Bytes(hex) => hex.clone(),
     }
 }
@@ -190,5 +195,7 @@ mod tests {
             (&line["at"], &line["chunk"], &line["note"]),
             (&json!(-5), &json!(512), &json!("n"))
         );
+        one.within = Some(Within::Portion(3));
+        assert!(json(&uid, "sum", KeyGroup(9), &one).contains(r#""portion":3"#));
     }
 }

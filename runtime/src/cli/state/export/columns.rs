@@ -55,6 +55,7 @@ enum Source {
     Place,
     MapKey,
     Chunk,
+    Portion,
     /// The value as it lies in the checkpoint, where its codec is not known.
     Encoded,
 }
@@ -80,6 +81,7 @@ impl Columns {
         match layout.kind() {
             StateKind::Sliced => {
                 columns.push(Column::new("window_start", Source::Place, Kind::Moment, false));
+                columns.push(Column::new("portion", Source::Portion, Kind::Unsigned, true));
             }
             StateKind::Timers => {
                 columns.push(Column::new("at", Source::Place, Kind::Moment, false))
@@ -138,8 +140,11 @@ impl Columns {
                     column.push(&Value::String(hex.clone()))
                 }
                 (Source::Chunk, _, Some(Within::Chunk(first))) => column.push(&Value::from(*first)),
-                (Source::MapKey | Source::Chunk, _, None) => column.push_null(),
-                (Source::MapKey | Source::Chunk, ..) => None,
+                (Source::Portion, _, Some(Within::Portion(number))) => {
+                    column.push(&Value::from(*number))
+                }
+                (Source::MapKey | Source::Chunk | Source::Portion, _, None) => column.push_null(),
+                (Source::MapKey | Source::Chunk | Source::Portion, ..) => None,
                 (Source::Encoded, ..) => column.push_bytes(value),
             };
             if pushed.is_none() {

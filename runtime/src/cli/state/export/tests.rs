@@ -145,8 +145,8 @@ fn slices_timers_and_collections() {
         (names.join(" "), json!(rows))
     };
     let (names, rows) = columns("per-minute");
-    assert_eq!(names, "key window_start value");
-    assert_eq!(rows, json!([["shop", -60_000, 4], ["shop", 60_000, 5]]));
+    assert_eq!(names, "key window_start portion value");
+    assert_eq!(rows, json!([["shop", -60_000, null, 4], ["shop", 60_000, null, 5]]));
     assert_eq!(columns("#event-timers"), ("key at".to_owned(), json!([["shop", 61_001]])));
     let (names, rows) = columns("tags");
     assert_eq!(names, "key chunk value");
