@@ -58,7 +58,7 @@ impl Built {
                 fill.args(["fill", &broker.address().to_string(), EVENTS]);
             }
             (None, Job::Files | Job::Spilling) => {
-                drop(fill.arg("fill").arg(self.folder.join("input")))
+                fill.arg("fill").arg(self.folder.join("input"));
             }
             (None, _) => return Ok(()),
         }

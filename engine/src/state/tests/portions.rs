@@ -210,13 +210,13 @@ fn however_often_keys_are_added_to_their_portions_stay_few() {
     let mut counts = Counts::within(200_000, MemorySpillDoor);
     let mut draw = 1_u64;
     let (mut most, mut chain, mut additions) = (0, Vec::new(), 0);
-    for round in 0..3_000 {
+    for round in 0..1_200 {
         counts.add((0..256).map(|_| {
             draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (draw >> 33) % KEYS
         }));
         additions += 256;
-        if round % 500 == 7 {
+        if round % 200 == 7 {
             chain.extend(counts.store.snapshot(SnapshotMode::Delta).expect("encodes"));
         }
         most = most.max(counts.store.sizes().map(|(_, entries)| entries).sum());
