@@ -45,8 +45,8 @@ impl Aside {
     }
 }
 
-/// Runs `work` to its end on this thread's runtime, also when what is returned is dropped; that ends
-/// with `None` when the work has panicked, or its runtime is gone.
+/// Runs `work` to its end on this thread's runtime, also when what is returned is dropped; `None`
+/// when the work has panicked, or its runtime is gone.
 pub async fn detached<R: Send + 'static>(
     name: &str,
     work: impl Future<Output = R> + Send + 'static,

@@ -1,8 +1,10 @@
 //! Lives a plan: every life a run of the job on a runtime of its own, on the disk that the lives
 //! before left behind; and judges what is visible after each.
 //!
-//! What must hold: nothing is visible that the oracle does not know, nothing twice; after the last life, which nobody disturbs, all of it is, with every file
-//! that was ever visible, no hidden file is left, and every checkpoint is whole. A run may fail only where its storage does. No task panics.
+//! What must hold: nothing is visible that the oracle does not know, nothing twice. After the last
+//! life, which nobody disturbs, all of it is, with every file that was ever visible, no hidden file
+//! is left, and every checkpoint is whole. A run may fail only where its storage does. No task
+//! panics.
 
 use std::cell::RefCell;
 use std::path::Path;
