@@ -157,9 +157,9 @@ impl<K: Key> Declare<K> {
         self.slices(name, None)
     }
 
-    /// As [`Declare::sliced`], of values that can be merged: what was made of some records, and what
-    /// was made of later ones into it. So memory pressure does not make them be read before they
-    /// are added to; who walks a slice merges what [`super::Slice::walk_part`] shows.
+    /// As [`Declare::sliced`], of values that can be merged: what was made of later records into
+    /// what was made of earlier ones. So memory pressure does not make them be read before they are
+    /// added to; who walks a slice merges what [`super::Slice::walk_part`] shows.
     pub fn sliced_merging<V: Data>(
         &mut self,
         name: &str,

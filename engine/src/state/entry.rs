@@ -11,6 +11,9 @@
 //! the moment of a timer, `value` is in the state's codec. Entries are applied in order over the
 //! ones before. Namespaces of one state are all of one length.
 //!
+//! A value that is added to without being read lies in several rows: the key of a portion is the
+//! encoded key, then its number, u32 big-endian.
+//!
 //! Collections are rows: the key of a row is the encoded key, then the encoded key within the
 //! collection. A delete removes every row of its namespace whose key begins with its key; because
 //! encoded keys are prefix-free, that is one row where a key has one value.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// It begins as `Default`, takes records by [`Aggregate::add`], and is joined with its neighbour by
 /// [`Aggregate::merge`], so that overlapping windows share their parts and sessions can fuse.
-/// Adding records to two aggregates and merging them must equal adding all of them to one.
+/// Adding records to two aggregates and merging them must equal adding all of them to one: a window
+/// that outgrows memory is made of several.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not aggregate `{T}`",
     label = "not an aggregate of `{T}`",

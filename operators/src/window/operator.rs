@@ -2,9 +2,10 @@
 //!
 //! A record updates one entry, that of its key in its slice, whatever the windows' size and step.
 //! Firing a window walks its slices, key group by key group, and merges them; a tumbling window is
-//! one slice, and nothing is merged unless it outgrew memory: what is added then is not read before
-//! it is, so the slice holds several portions of a key. A slice is shared by windows that have fired and windows that
-//! have not: a record that comes between reaches exactly those that have not.
+//! one slice, and nothing is merged unless it outgrew memory: what is added to then is not read
+//! before, so the slice holds several portions of a key. A slice is shared by windows that have
+//! fired and windows that have not: a record that comes between reaches exactly those that did
+//! not.
 //!
 //! Triggers and allowed lateness belong into `Cursor` (when a window fires) and `needed_from` (how
 //! long its slices stay); neither changes what a record costs or how state is kept.

@@ -1,5 +1,5 @@
-//! [`Places`]: into what the key groups of a slice are divided in the spill. A place is as large
-//! as can be joined without a pause; one that outgrows that becomes two, by the next bit of the hash.
+//! [`Places`]: into what the key groups of a slice are divided in the spill. A place is as large as
+//! can be joined without a pause; one that outgrows that becomes two, by the next bit of the hash.
 
 use std::collections::VecDeque;
 
