@@ -52,7 +52,7 @@ fn case_41_key_headers_timestamp_tombstones_and_topics_by_record() {
 
 #[test]
 #[ignore = "the process that the test below starts"]
-fn writes_what_is_old() {
+fn job_with_past_timestamps() {
     let folder = given("FOLDER");
     let build = |job: &Job| {
         let kafka = Kafka::brokers(&given("ADDRESS"));
@@ -80,7 +80,7 @@ fn records_older_than_a_topic_keeps_are_warned_of_and_may_bear_the_time_of_sendi
             ("FOLDER", folder.path().to_str().expect("text").to_owned()),
             ("ADDRESS", BROKER.address().to_string()),
         ];
-        let process = child("sink::shapes::writes_what_is_old", &variables);
+        let process = child("sink::shapes::job_with_past_timestamps", &variables);
         let (ended, said) = end_of(process, LIMIT);
         assert_eq!(ended, Some(true), "{said}");
         assert_eq!(said.contains("RR0756"), topic == "stamped-then", "{said}");
