@@ -16,7 +16,7 @@ use riverrun::runtime::config::{From, RunOptions};
 use riverrun::runtime::control::{CommandKind, Control};
 
 use crate::rig::{BROKER, LIMIT, World, child, config, end_of, given, run, visible};
-use crate::world::give;
+use crate::world::{await_running, give};
 
 fn kafka() -> Kafka {
     Kafka::brokers(&BROKER.address().to_string())
@@ -168,7 +168,9 @@ fn case_40_stopped_with_a_savepoint_and_restarted_from_it_at_another_parallelism
     };
     let (control, orders) = Control::by_hand();
     let stopper = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(900));
+        // A start lasts as long as the broker takes to fence.
+        await_running(&orders);
+        std::thread::sleep(Duration::from_millis(300));
         give(&orders, CommandKind::Stop { savepoint: true })
     });
     world.start(pipeline, control).expect("stops well");
