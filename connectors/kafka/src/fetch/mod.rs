@@ -46,8 +46,8 @@ pub struct FetchSettings {
     /// Bytes of records that wait to be fetched, as they came from the broker; at least one fetch
     /// of a partition is kept whatever this says.
     pub buffer_bytes: u64,
-    /// Whether records come with their headers. Without: librdkafka parses them only when asked,
-    /// for half as much again as the rest of fetching costs.
+    /// Whether records come with their headers. Without, librdkafka does not parse them,
+    /// for which it allocates, also where there are none.
     pub headers: bool,
 }
 
