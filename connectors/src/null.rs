@@ -3,6 +3,7 @@
 //! Called by the sink task through `engine::sink`. One lock a batch, shared by all subtasks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use riverrun_engine::Result;
@@ -12,13 +13,13 @@ use riverrun_engine::context::TaskContext;
 use riverrun_engine::data::Data;
 use riverrun_engine::element::Batch;
 use riverrun_engine::sink::{Rehearsal, Sink, SinkWriter};
-use riverrun_engine::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     records: u64,
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
+    /// On the monotonic clock.
+    first: Option<Duration>,
+    last: Option<Duration>,
 }
 
 /// Counts records; clones share the count.
@@ -80,7 +81,7 @@ impl<T: Data> SinkWriter<T> for NullWriter {
     type Committable = ();
 
     async fn write(&mut self, batch: Batch<T>) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         let mut seen = enter(&self.seen);
         seen.records += batch.len() as u64;
         seen.first.get_or_insert(now);
@@ -95,6 +96,8 @@ impl<T: Data> SinkWriter<T> for NullWriter {
 
 #[cfg(test)]
 mod tests {
+    use riverrun_engine::time::Timestamp;
+
     use super::*;
     use crate::testing::{block_on, context};
 

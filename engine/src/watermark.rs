@@ -5,10 +5,11 @@
 //! Invariants: the watermark never goes back; an idle split is counted again before its first
 //! record; a record too far in the future moves nothing.
 //!
-//! A split that is caught up is not idle at once: for a while its clock goes on at the pace of the
-//! wall clock, from where its records left it. So a producer that pauses for a moment, or writes to
-//! its partitions by turns, makes nothing late, also where event time is not the time of day (old
-//! events written again, events that took hours to arrive).
+//! A split that is caught up is not idle at once: for a while its clock goes on as time passes, from
+//! where its records left it. So a producer that pauses for a moment, or writes to its partitions by
+//! turns, makes nothing late, also where event time is not the time of day (old events written
+//! again, events that took hours to arrive). How long it pauses is told by the monotonic clock: a
+//! wall clock that jumps moves no watermark.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,8 +142,9 @@ impl Watermarks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Active,
-    /// The source confirmed, at that time, that nothing lies past the position.
-    CaughtUp(Timestamp),
+    /// The source confirmed, at that time of the monotonic clock, that nothing lies past the
+    /// position.
+    CaughtUp(Duration),
     Ended,
 }
 
@@ -153,9 +155,9 @@ struct SplitClock {
 
 impl SplitClock {
     /// How long nothing has come.
-    fn quiet(&self, now: Timestamp) -> Option<Duration> {
+    fn quiet(&self, passed: Duration) -> Option<Duration> {
         match self.activity {
-            Activity::CaughtUp(since) => Some(now - since),
+            Activity::CaughtUp(since) => Some(passed.saturating_sub(since)),
             Activity::Active | Activity::Ended => None,
         }
     }
@@ -217,12 +219,12 @@ impl SplitClocks {
         future
     }
 
-    /// Nothing lies past the position of `split`.
-    pub fn on_caught_up(&mut self, split: usize, now: Timestamp) {
+    /// Nothing lies past the position of `split`, at `passed` of the monotonic clock.
+    pub fn on_caught_up(&mut self, split: usize, passed: Duration) {
         if let Some(clock) = self.splits.get_mut(split)
             && clock.activity == Activity::Active
         {
-            clock.activity = Activity::CaughtUp(now);
+            clock.activity = Activity::CaughtUp(passed);
         }
     }
 
@@ -239,14 +241,14 @@ impl SplitClocks {
         self.splits.get(split).map_or(Timestamp::MIN, |clock| clock.generator.state())
     }
 
-    /// The watermark of the subtask at `now`; never falls.
-    pub fn watermark(&mut self, now: Timestamp) -> SourceWatermark {
+    /// The watermark of the subtask at `passed` of the monotonic clock; never falls.
+    pub fn watermark(&mut self, passed: Duration) -> SourceWatermark {
         let follows = self.watermarks.follow_wall_clock && !self.bounded;
         let (mut lowest, mut idle) = (None::<Timestamp>, None::<Timestamp>);
         for clock in self.splits.iter().filter(|clock| clock.activity != Activity::Ended) {
-            let quiet = clock.quiet(now);
-            let passed = quiet.filter(|_| follows).unwrap_or_default();
-            match (quiet, clock.after(passed)) {
+            let quiet = clock.quiet(passed);
+            let ahead = quiet.filter(|_| follows).unwrap_or_default();
+            match (quiet, clock.after(ahead)) {
                 // A split that is empty so far: whatever comes, it is not expected yet.
                 (Some(_), None) => {}
                 (Some(quiet), Some(at)) if quiet >= self.watermarks.idle_after => {
@@ -283,26 +285,30 @@ mod tests {
     fn the_slowest_split_decides_until_it_is_idle() {
         let mut clocks = clocks(2, false);
         clocks.on_records(0, &[at(100)], at(1000));
-        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(Timestamp::MIN));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(Timestamp::MIN));
         clocks.on_records(1, &[at(50)], at(1000));
-        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(45)));
-        clocks.on_caught_up(1, at(1000));
-        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(45)), "a short pause");
-        assert_eq!(clocks.watermark(at(1004)), SourceWatermark::At(at(49)), "time passes");
-        assert_eq!(clocks.watermark(at(1005)), SourceWatermark::At(at(95)));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(45)));
+        clocks.on_caught_up(1, secs(1000));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(45)), "a short pause");
+        assert_eq!(clocks.watermark(secs(1004)), SourceWatermark::At(at(49)), "time passes");
+        assert_eq!(clocks.watermark(secs(1005)), SourceWatermark::At(at(95)));
         clocks.on_records(1, &[at(60)], at(1006));
-        assert_eq!(clocks.watermark(at(1006)), SourceWatermark::At(at(95)), "never back");
+        assert_eq!(clocks.watermark(secs(1006)), SourceWatermark::At(at(95)), "never back");
     }
 
     #[test]
     fn an_empty_split_is_not_waited_for() {
         let mut clocks = clocks(2, false);
         clocks.on_records(0, &[at(100)], at(1000));
-        clocks.on_caught_up(1, at(1000));
-        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(95)));
+        clocks.on_caught_up(1, secs(1000));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(95)));
         let mut empty = self::clocks(1, false);
-        empty.on_caught_up(0, at(1000));
-        assert_eq!(empty.watermark(at(9000)), SourceWatermark::Idle(None), "there is no time yet");
+        empty.on_caught_up(0, secs(1000));
+        assert_eq!(
+            empty.watermark(secs(9000)),
+            SourceWatermark::Idle(None),
+            "there is no time yet"
+        );
     }
 
     #[test]
@@ -310,11 +316,11 @@ mod tests {
         // Old events written again, a hundred times as fast as they happened.
         let mut clocks = clocks(2, false);
         for round in 0..100_u64 {
-            let (now, event) = (at(1_000_000 + round as i64), at(100 * round as i64));
+            let (passed, event) = (secs(round), at(100 * round as i64));
             let split = (round % 2) as usize;
-            clocks.on_records(split, &[event], now);
-            clocks.on_caught_up(split, now);
-            let SourceWatermark::At(watermark) = clocks.watermark(now) else { panic!("idle") };
+            clocks.on_records(split, &[event], at(1_000_000));
+            clocks.on_caught_up(split, passed);
+            let SourceWatermark::At(watermark) = clocks.watermark(passed) else { panic!("idle") };
             assert!(watermark <= event - secs(5), "{watermark} is past {event}");
         }
     }
@@ -324,24 +330,24 @@ mod tests {
         let mut clocks = clocks(1, false);
         let year_9999 = at(253_370_764_800);
         assert_eq!(clocks.on_records(0, &[at(100), year_9999], at(1000)), 1);
-        assert_eq!(clocks.watermark(at(1000)), SourceWatermark::At(at(95)));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(95)));
     }
 
     #[test]
-    fn a_caught_up_source_goes_on_with_the_wall_clock_only_when_unbounded() {
+    fn a_caught_up_source_goes_on_as_time_passes_only_when_unbounded() {
         let mut live = clocks(2, false);
         live.on_records(0, &[at(100)], at(1000));
         live.on_records(1, &[at(50)], at(1000));
-        live.on_caught_up(0, at(1000));
-        live.on_caught_up(1, at(1000));
-        assert_eq!(live.watermark(at(1003)), SourceWatermark::At(at(48)));
-        assert_eq!(live.watermark(at(1005)), SourceWatermark::Idle(Some(at(100))));
-        assert_eq!(live.watermark(at(1065)), SourceWatermark::Idle(Some(at(160))));
+        live.on_caught_up(0, secs(1000));
+        live.on_caught_up(1, secs(1000));
+        assert_eq!(live.watermark(secs(1003)), SourceWatermark::At(at(48)));
+        assert_eq!(live.watermark(secs(1005)), SourceWatermark::Idle(Some(at(100))));
+        assert_eq!(live.watermark(secs(1065)), SourceWatermark::Idle(Some(at(160))));
         let mut file = clocks(1, true);
         file.on_records(0, &[at(100)], at(1000));
-        file.on_caught_up(0, at(1000));
-        assert_eq!(file.watermark(at(1003)), SourceWatermark::At(at(95)));
-        assert_eq!(file.watermark(at(1005)), SourceWatermark::Idle(None));
+        file.on_caught_up(0, secs(1000));
+        assert_eq!(file.watermark(secs(1003)), SourceWatermark::At(at(95)));
+        assert_eq!(file.watermark(secs(1005)), SourceWatermark::Idle(None));
     }
 
     #[test]
@@ -350,6 +356,6 @@ mod tests {
         old.on_records(0, &[at(7), at(3)], at(1000));
         let mut new = SplitClocks::new(Watermarks::bounded_out_of_orderness(secs(5)), true);
         new.add(Some(old.state(0)));
-        assert_eq!(new.watermark(at(1000)), old.watermark(at(1000)));
+        assert_eq!(new.watermark(secs(1000)), old.watermark(secs(1000)));
     }
 }

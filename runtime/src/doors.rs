@@ -6,9 +6,9 @@
 mod tasks;
 mod world;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use riverrun_engine::clock::{Clock, SystemClock};
@@ -52,12 +52,10 @@ pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// Time since the process began to ask: for durations, never for event time.
+/// Time that passes evenly: for durations, never for event time.
 #[must_use]
 pub fn monotonic() -> Duration {
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
-    world::ask(|world| world.monotonic())
-        .unwrap_or_else(|| BEGAN.get_or_init(Instant::now).elapsed())
+    world::ask(|world| world.monotonic()).unwrap_or_else(|| SystemClock.monotonic())
 }
 
 /// The wall clock.
@@ -75,6 +73,10 @@ struct WorldClock;
 impl Clock for WorldClock {
     fn now(&self) -> Timestamp {
         world::ask(|world| world.now()).unwrap_or_else(|| SystemClock.now())
+    }
+
+    fn monotonic(&self) -> Duration {
+        monotonic()
     }
 }
 

@@ -5,23 +5,22 @@
 
 use std::time::Duration;
 
-use riverrun_engine::time::{Timestamp, millis_of};
-
 /// Paces the records of one subtask, which has `share` of the `of` splits.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: u64,
     share: u64,
     of: u64,
-    last: Timestamp,
+    /// Whole milliseconds of the monotonic clock: what is less comes with the next.
+    last_ms: u128,
     /// In units of which a record costs `1000 * of`.
     credit: u128,
 }
 
 impl Pace {
     /// `rate` is in records a second over all `of` splits; 0 is no limit.
-    pub(super) fn new(rate: u64, of: u32, now: Timestamp) -> Self {
-        Pace { rate, share: 0, of: u64::from(of), last: now, credit: 0 }
+    pub(super) fn new(rate: u64, of: u32, now: Duration) -> Self {
+        Pace { rate, share: 0, of: u64::from(of), last_ms: now.as_millis(), credit: 0 }
     }
 
     /// One more split is paced.
@@ -37,15 +36,15 @@ impl Pace {
         u128::from(self.rate) * u128::from(self.share)
     }
 
-    /// How many records may be made at `now`. A clock that goes back gives no credit.
-    pub(super) fn allowed(&mut self, now: Timestamp) -> u64 {
+    /// How many records may be made at `now` of the monotonic clock.
+    pub(super) fn allowed(&mut self, now: Duration) -> u64 {
         if self.rate == 0 {
             return u64::MAX;
         }
-        let elapsed_ms = millis_of(now - self.last).unsigned_abs();
-        self.last = now;
+        let elapsed_ms = now.as_millis().saturating_sub(self.last_ms);
+        self.last_ms = now.as_millis();
         let most = (self.per_ms() * 1000).max(self.cost());
-        self.credit = most.min(self.credit + self.per_ms() * u128::from(elapsed_ms));
+        self.credit = most.min(self.credit + self.per_ms() * elapsed_ms);
         u64::try_from(self.credit / self.cost()).unwrap_or(u64::MAX)
     }
 
@@ -72,8 +71,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_millis(ms)
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
@@ -90,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_made_up_for_by_one_second_and_a_clock_that_goes_back_by_nothing() {
+    fn a_pause_is_made_up_for_by_one_second_and_fractions_are_kept() {
         let mut pace = Pace::new(10, 1, at(0));
         pace.add_split();
         assert_eq!(pace.wait(), Some(Duration::from_millis(100)));
         assert_eq!(pace.allowed(at(60_000)), 10);
         pace.spend(10);
-        assert_eq!(pace.allowed(at(-60_000)), 0);
-        assert_eq!(pace.allowed(at(-59_900)), 1);
+        let halves = (1..=200).map(|half| at(60_000) + Duration::from_micros(500) * half);
+        assert_eq!(halves.map(|now| pace.allowed(now)).last(), Some(1));
     }
 }

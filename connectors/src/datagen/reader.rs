@@ -82,7 +82,7 @@ pub struct DatagenReader<T, F> {
 
 impl<T, F: Fn(u64, &mut Chance) -> T> DatagenReader<T, F> {
     pub(super) fn new(make: Arc<F>, settings: Settings, ctx: TaskContext) -> Self {
-        let pace = Pace::new(settings.rate, settings.splits, ctx.clock.now());
+        let pace = Pace::new(settings.rate, settings.splits, ctx.clock.monotonic());
         DatagenReader { make, settings, ctx, pace, lanes: Vec::new(), turn: 0, item: PhantomData }
     }
 
@@ -146,7 +146,7 @@ where
     }
 
     fn next(&mut self, out: &mut Batch<T>, records_max: usize) -> Result<Progress> {
-        let allowed = self.pace.allowed(self.ctx.clock.now());
+        let allowed = self.pace.allowed(self.ctx.clock.monotonic());
         let count = self.lanes.len();
         for at in (0..count).map(|step| (self.turn + step) % count) {
             let lane = &mut self.lanes[at];

@@ -248,6 +248,11 @@ impl<T: Data> SourceReader for MemoryReader<T> {
 
 #[cfg(test)]
 mod tests {
+    use riverrun_engine::clock::ManualClock;
+    use riverrun_engine::erased::{Fetched, erase_source};
+    use riverrun_engine::time::{at, secs};
+    use riverrun_engine::watermark::{SourceWatermark, Watermarks};
+
     use super::*;
     use crate::testing::{block_on, check_source, context};
 
@@ -276,6 +281,29 @@ mod tests {
         input.close();
         block_on(reader.ready());
         assert_eq!(reader.next(&mut Batch::default(), 9).expect("reads"), Progress::Ended(at));
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_moves_no_watermark() {
+        let clock = ManualClock::new(at(1_000_000));
+        let (source, input) = MemorySource::live(1);
+        let source =
+            source.event_time(|n: &i64| at(*n), Watermarks::bounded_out_of_orderness(secs(5)));
+        let source = erase_source(source);
+        let ctx = TaskContext { clock: Arc::new(clock.clone()), ..context("numbers", 0, 1, "a") };
+        let split = block_on(source.discover(&ctx, false)).expect("discovers").remove(0);
+        let mut reader = block_on(source.open(ctx)).expect("opens");
+        block_on(reader.assign(split, None)).expect("assigned");
+        input.push(0, 100);
+        while !matches!(reader.fetch(9).expect("fetches"), Fetched::Pending) {}
+        assert_eq!(reader.watermark(), Some(SourceWatermark::At(at(95))));
+        for day in [86_400, -86_400] {
+            clock.jump(at(1_000_000 + day));
+            assert_eq!(reader.watermark(), Some(SourceWatermark::At(at(95))), "{day} s");
+        }
+        clock.jump(at(1_000_000));
+        clock.set(at(1_000_003));
+        assert_eq!(reader.watermark(), Some(SourceWatermark::At(at(98))), "time passes");
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
         Ok(match self.reader.next(&mut batch, records_max)? {
             Progress::Records { split, first, last } => self.records(batch, split, first, last),
             Progress::CaughtUp(split) => {
-                self.clocks.on_caught_up(split.0, self.ctx.clock.now());
+                self.clocks.on_caught_up(split.0, self.ctx.clock.monotonic());
                 Fetched::Moved
             }
             Progress::Ended(split) => {
@@ -256,7 +256,7 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
             // Without a split there is nothing to wait for, whoever makes the watermarks.
             return self.splits.is_empty().then_some(SourceWatermark::Idle(None));
         }
-        Some(self.clocks.watermark(self.ctx.clock.now()))
+        Some(self.clocks.watermark(self.ctx.clock.monotonic()))
     }
 
     fn found(&mut self) -> Result<Vec<ErasedSplit>> {

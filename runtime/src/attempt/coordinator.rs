@@ -146,10 +146,7 @@ impl Coordinator {
     fn wake_in(&self, state: &State) -> Duration {
         let now = doors::monotonic();
         match &state.in_flight {
-            // Never quite zero: the wall clock, which `pending` asks, may be a little behind.
-            Some(flight) => (flight.began + self.config.timeout)
-                .saturating_sub(now)
-                .max(Duration::from_millis(1)),
+            Some(flight) => (flight.began + self.config.timeout).saturating_sub(now),
             None if state.wanted.is_some_and(|kind| !self.waits(kind)) => Duration::ZERO,
             None => {
                 let longest = if state.wanted.is_some() { WARM_TICK } else { IDLE };
@@ -188,7 +185,7 @@ impl Coordinator {
         tracing::debug!(checkpoint = %barrier.checkpoint, ?kind, ?mode, "checkpoint begins");
         crash_point!("checkpoint.begun");
         let subtasks = self.subtasks.iter().copied();
-        let pending = Pending::new(barrier, subtasks, self.clock.now(), self.config.timeout);
+        let pending = Pending::new(barrier, subtasks, now, self.config.timeout);
         // Who waits for a savepoint waits on.
         let replies = match state.wanted {
             None => std::mem::take(&mut state.replies),
@@ -231,7 +228,7 @@ impl Coordinator {
 
     fn on_tick(&mut self, state: &mut State) -> Option<AttemptEnd> {
         let flight = state.in_flight.as_mut()?;
-        match flight.pending.tick(self.clock.now()) {
+        match flight.pending.tick(doors::monotonic()) {
             Decision::Failed(reason, parts) => {
                 if self.participants.decides() {
                     return Some(not_left_out(flight.pending.barrier().checkpoint, &reason));

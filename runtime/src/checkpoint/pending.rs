@@ -9,7 +9,6 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{Barrier, CheckpointId};
-use riverrun_engine::time::Timestamp;
 use thiserror::Error;
 
 /// How many missing subtasks a timeout names.
@@ -89,17 +88,18 @@ pub struct Pending<T, P> {
     missing: BTreeSet<T>,
     parts: BTreeMap<T, P>,
     expected: usize,
-    started: Timestamp,
+    /// On the monotonic clock.
+    started: Duration,
     timeout: Duration,
     stage: Stage,
 }
 
 impl<T: Ord + Clone + Debug, P> Pending<T, P> {
-    /// `barrier` was sent at `started`; each of `expected` has until `timeout` to report its part.
+    /// `barrier` was sent at `started` of the monotonic clock; each of `expected` has until `timeout` to report its part.
     pub fn new(
         barrier: Barrier,
         expected: impl IntoIterator<Item = T>,
-        started: Timestamp,
+        started: Duration,
         timeout: Duration,
     ) -> Self {
         let missing: BTreeSet<T> = expected.into_iter().collect();
@@ -111,18 +111,6 @@ impl<T: Ord + Clone + Debug, P> Pending<T, P> {
     #[must_use]
     pub fn barrier(&self) -> Barrier {
         self.barrier
-    }
-
-    /// When it began.
-    #[must_use]
-    pub fn started(&self) -> Timestamp {
-        self.started
-    }
-
-    /// When it fails, if it is not complete by then.
-    #[must_use]
-    pub fn deadline(&self) -> Timestamp {
-        self.started + self.timeout
     }
 
     /// Who has not reported.
@@ -173,9 +161,9 @@ impl<T: Ord + Clone + Debug, P> Pending<T, P> {
         Decision::Failed(reason, std::mem::take(&mut self.parts))
     }
 
-    /// It is `now`.
-    pub fn tick(&mut self, now: Timestamp) -> Decision<T, P> {
-        if self.stage != Stage::Collecting || now < self.deadline() {
+    /// It is `now` on the monotonic clock.
+    pub fn tick(&mut self, now: Duration) -> Decision<T, P> {
+        if self.stage != Stage::Collecting || now < self.started.saturating_add(self.timeout) {
             return Decision::Waiting;
         }
         let mut named: Vec<_> = self.missing.iter().take(NAMED).map(|t| format!("{t:?}")).collect();
@@ -204,7 +192,7 @@ mod tests {
     fn pending(tasks: u32) -> Pending<u32, u32> {
         let (kind, mode) = (CheckpointKind::Periodic, SnapshotMode::Full);
         let barrier = Barrier { checkpoint: N, kind, mode };
-        Pending::new(barrier, 0..tasks, Timestamp::from_millis(100), Duration::from_millis(50))
+        Pending::new(barrier, 0..tasks, Duration::from_millis(100), Duration::from_millis(50))
     }
 
     #[test]
@@ -218,15 +206,15 @@ mod tests {
         assert_eq!(pending.failed(CheckpointId(4), "old".into()), Decision::Waiting);
         assert_eq!(pending.ack(N, 1, 1), Ok(Decision::Complete([(0, 0), (1, 1)].into())));
         assert_eq!(pending.failed(N, "late".into()), Decision::Waiting);
-        assert_eq!(pending.tick(Timestamp::MAX), Decision::Waiting);
+        assert_eq!(pending.tick(Duration::MAX), Decision::Waiting);
     }
 
     #[test]
     fn a_timeout_names_who_is_missing() {
         let mut pending = pending(7);
         assert_eq!(pending.ack(N, 0, 0), Ok(Decision::Waiting));
-        assert_eq!(pending.tick(Timestamp::from_millis(149)), Decision::Waiting);
-        let Decision::Failed(reason, parts) = pending.tick(Timestamp::from_millis(150)) else {
+        assert_eq!(pending.tick(Duration::from_millis(149)), Decision::Waiting);
+        let Decision::Failed(reason, parts) = pending.tick(Duration::from_millis(150)) else {
             panic!("the time is over");
         };
         let expected =
@@ -247,7 +235,7 @@ mod tests {
                 let id = CheckpointId(checkpoint);
                 let decision = match fact {
                     0 => pending.failed(id, "a reason".into()),
-                    1 => pending.tick(Timestamp::from_millis(i64::from(task) * 40)),
+                    1 => pending.tick(Duration::from_millis(u64::from(task) * 40)),
                     _ => pending.ack(id, task, task).unwrap_or(Decision::Waiting),
                 };
                 if fact > 1 && id == N && task < 3 && decided == 0 {

@@ -39,14 +39,21 @@ pub struct OperatorTask {
     pub outlet: Outlet,
 }
 
-/// Sleeps until the wall clock shows `at`; for ever when there is no `at`.
+/// Sleeps until the wall clock shows `at`, but not longer than [`LOOK_AGAIN`]; for ever when there
+/// is no `at`.
 pub(super) async fn until(at: Option<Timestamp>, clock: &Arc<dyn Clock>) {
     match at {
         // One tick more: the timer is due at `at`, not in the millisecond before.
-        Some(at) => tokio::time::sleep((at - clock.now()).max(Duration::from_millis(1))).await,
+        Some(at) => {
+            let ahead = (at - clock.now()).max(Duration::from_millis(1));
+            tokio::time::sleep(ahead.min(LOOK_AGAIN)).await;
+        }
         None => std::future::pending().await,
     }
 }
+
+/// After so long the wall clock is looked at again: it may have jumped.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Until there is something to write or to read: the next page of restored state comes by itself.
 pub(super) async fn quiet(warmth: Warmth) {

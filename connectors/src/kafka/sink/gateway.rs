@@ -148,9 +148,8 @@ impl Gateway {
 
     /// A transaction begins to take records.
     fn opened_now(&self) {
-        let now = self.ctx.clock.now();
-        self.memory.began(now);
-        self.meter().set_open(Some(now));
+        self.memory.began(self.ctx.clock.monotonic());
+        self.meter().set_open(Some(self.ctx.clock.now()));
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -368,7 +367,7 @@ impl Gateway {
     pub(super) fn fail_with(&self, error: SendError) {
         let fenced = matches!(error, SendError::Fenced(_));
         if fenced {
-            self.memory.fenced(self.ctx.clock.now());
+            self.memory.fenced(self.ctx.clock.monotonic());
         }
         let mut state = self.enter();
         if state.failed.is_none() {

@@ -7,8 +7,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use riverrun_engine::time::Timestamp;
-
 use super::marker::Marker;
 
 /// Of one run.
@@ -21,8 +19,8 @@ pub(crate) struct Memory {
 struct Known {
     /// The newest marker this run has committed.
     marked: Option<Marker>,
-    /// When the newest transaction began.
-    began: Option<Timestamp>,
+    /// When the newest transaction began, on the monotonic clock.
+    began: Option<Duration>,
     /// How old it was when the run was fenced.
     fenced_at: Option<Duration>,
 }
@@ -47,16 +45,13 @@ impl Memory {
         self.enter().marked = Some(marker);
     }
 
-    pub(super) fn began(&self, now: Timestamp) {
+    pub(super) fn began(&self, now: Duration) {
         self.enter().began = Some(now);
     }
 
-    pub(super) fn fenced(&self, now: Timestamp) {
+    pub(super) fn fenced(&self, now: Duration) {
         let mut known = self.enter();
-        let age = known.began.map(|began| {
-            let ms = now.as_millis().saturating_sub(began.as_millis());
-            Duration::from_millis(u64::try_from(ms).unwrap_or(0))
-        });
+        let age = known.began.map(|began| now.saturating_sub(began));
         known.fenced_at = known.fenced_at.or(age);
     }
 
@@ -108,12 +103,12 @@ mod tests {
         assert_eq!(memory.standing(Some(&marker("a-1-0-1")), TIMEOUT), Standing::Owner);
         assert_eq!(memory.standing(Some(&marker("a-1-0-2")), TIMEOUT), Standing::Owner);
         assert_eq!(memory.standing(Some(&marker("b-1-0-1")), TIMEOUT), Standing::Superseded);
-        memory.began(Timestamp::from_millis(0));
-        memory.fenced(Timestamp::from_millis(59_999));
+        memory.began(Duration::ZERO);
+        memory.fenced(Duration::from_millis(59_999));
         assert_eq!(memory.standing(Some(&marker("a-1-0-1")), TIMEOUT), Standing::Fenced);
         assert_eq!(memory.standing(Some(&marker("b-1-0-1")), TIMEOUT), Standing::Superseded);
         memory.forgive();
-        memory.fenced(Timestamp::from_millis(60_000));
+        memory.fenced(Duration::from_millis(60_000));
         assert_eq!(memory.standing(Some(&marker("a-1-0-1")), TIMEOUT), Standing::Owner);
     }
 }

@@ -126,7 +126,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
 
 /// Before this run fences anybody: was it fenced itself?
 fn still_owner(gateway: &Gateway, topic: &str) -> Result<()> {
-    let began = gateway.ctx.clock.now().as_millis();
+    let began = gateway.ctx.clock.monotonic();
     loop {
         let newest = newest_visible(gateway, topic)?;
         match gateway.memory.standing(newest.as_ref(), gateway.timeout) {
@@ -138,8 +138,7 @@ fn still_owner(gateway: &Gateway, topic: &str) -> Result<()> {
                 );
             }
             Standing::Fenced => {
-                let waited = gateway.ctx.clock.now().as_millis().saturating_sub(began);
-                if waited >= i64::try_from(LOOK.as_millis()).unwrap_or(i64::MAX) {
+                if gateway.ctx.clock.monotonic().saturating_sub(began) >= LOOK {
                     let why =
                         "its producers were fenced long before their transaction could expire";
                     return Err(Superseded(why.to_owned()).into());

@@ -24,7 +24,7 @@ const QUEUE_BYTES: usize = 16 << 20;
 pub(super) const BATCH_BYTES: usize = 900_000;
 const LINGER: Duration = Duration::from_millis(5);
 /// Between two lines that say that Kafka does not answer.
-const TELL_MS: i64 = 10_000;
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// The id that fences: `<job>-<slot>`.
 pub(super) fn transactional_id(job: &str, slot: usize) -> String {
@@ -92,25 +92,24 @@ pub(super) fn until_done(
     closed: impl Fn() -> bool,
     mut call: impl FnMut() -> Result<(), SendError>,
 ) -> Result<(), SendError> {
-    let began = ctx.clock.now().as_millis();
-    let limit_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+    let began = ctx.clock.monotonic();
     let mut told = began;
     loop {
         let error = match call() {
             Err(error @ SendError::Again(_)) => error,
             done => return done,
         };
-        let now = ctx.clock.now().as_millis();
+        let now = ctx.clock.monotonic();
         let waited = now.saturating_sub(began);
         if closed() {
             return Err(SendError::Failed(format!("the attempt has ended; {error}")));
         }
-        if waited >= limit_ms {
+        if waited >= limit {
             return Err(SendError::Failed(format!("no answer in {} s: {error}", limit.as_secs())));
         }
-        if now.saturating_sub(told) >= TELL_MS {
+        if now.saturating_sub(told) >= TELL_EVERY {
             told = now;
-            tracing::warn!(waited_ms = waited, %error, "waiting for Kafka");
+            tracing::warn!(waited_ms = waited.as_millis(), %error, "waiting for Kafka");
         }
         rest(Duration::from_millis(10));
     }

@@ -70,8 +70,8 @@ pub struct KafkaReader<S> {
     opened: Option<Opened>,
     looking: Option<Looking>,
     finds_seen: u64,
-    /// When offsets were last shown to the group.
-    shown: Timestamp,
+    /// When offsets were last shown to the group, on the monotonic clock.
+    shown: Option<Duration>,
 }
 
 impl<S: Shape> KafkaReader<S> {
@@ -108,7 +108,7 @@ impl<S: Shape> KafkaReader<S> {
             opened: None,
             looking,
             finds_seen: 0,
-            shown: Timestamp::MIN,
+            shown: None,
         }
     }
 
@@ -325,8 +325,8 @@ impl<S: Shape> SourceReader for KafkaReader<S> {
     }
 
     fn committed(&mut self, offsets: &[(SplitIndex, KafkaOffset)]) {
-        let now = self.ctx.clock.now();
-        if now < self.shown + SHOW_EVERY {
+        let now = self.ctx.clock.monotonic();
+        if self.shown.is_some_and(|shown| now < shown + SHOW_EVERY) {
             return;
         }
         let at_thread = |(split, offset): &(SplitIndex, KafkaOffset)| {
@@ -335,7 +335,7 @@ impl<S: Shape> SourceReader for KafkaReader<S> {
         };
         let offsets: Vec<_> = offsets.iter().filter_map(at_thread).collect();
         if !offsets.is_empty() {
-            self.shown = now;
+            self.shown = Some(now);
             self.front.order(Order::Commit(offsets));
         }
     }
