@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! checkpoint.delta.synced:3:kill      at the third passing
+//! storage.write:3-9:error             from the third to the ninth
 //! source.batch:*:sleep=5              at each
 //! ```
 //!
@@ -27,6 +28,16 @@ pub enum Action {
     },
     /// The point fails; only fault points can.
     Error,
+    /// The wall clock of the process is put forwards or backwards.
+    Clock {
+        /// By so much.
+        ms: i64,
+    },
+    /// From here on others want the processors too.
+    Crowd {
+        /// So many threads of theirs.
+        threads: u32,
+    },
 }
 
 /// At which passings.
@@ -34,6 +45,8 @@ pub enum Action {
 pub enum Passing {
     /// This one, counted from 1.
     Nth(u64),
+    /// From the first of these to the second.
+    Span(u64, u64),
     /// Each.
     Each,
 }
@@ -42,7 +55,11 @@ impl Passing {
     /// Whether it is the `n`th.
     #[must_use]
     pub fn is(self, n: u64) -> bool {
-        self == Passing::Each || self == Passing::Nth(n)
+        match self {
+            Passing::Nth(nth) => n == nth,
+            Passing::Span(first, last) => (first..=last).contains(&n),
+            Passing::Each => true,
+        }
     }
 }
 
@@ -65,8 +82,9 @@ pub enum OrderError {
     Unknown(String),
     /// No such form.
     #[error(
-        "RR0803: '{0}' is no order: write POINT:N:ACTION, N a number from 1 or `*`, ACTION one of \
-         kill, stop, sleep=MS and, where a point can fail, error"
+        "RR0803: '{0}' is no order: write POINT:N:ACTION, N a number from 1, two with `-` between \
+         them, or `*`; ACTION one of kill, stop, sleep=MS, clock=MS, crowd=THREADS and, where a \
+         point can fail, error"
     )]
     Form(String),
 }
@@ -89,15 +107,19 @@ impl CrashOrder {
             return Err(wrong());
         };
         let point = point(name).ok_or_else(|| OrderError::Unknown(name.to_owned()))?;
-        let passing = match passing {
-            "*" => Passing::Each,
-            n => Passing::Nth(n.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?),
+        let number = |n: &str| n.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(wrong);
+        let passing = match (passing, passing.split_once('-')) {
+            ("*", _) => Passing::Each,
+            (_, Some((first, last))) => Passing::Span(number(first)?, number(last)?),
+            (n, None) => Passing::Nth(number(n)?),
         };
         let action = match action.split_once('=') {
             None if action == "kill" => Action::Kill,
             None if action == "stop" => Action::Stop,
             None if action == "error" && point.fails => Action::Error,
             Some(("sleep", ms)) => Action::Sleep { ms: ms.parse().map_err(|_| wrong())? },
+            Some(("clock", ms)) => Action::Clock { ms: ms.parse().map_err(|_| wrong())? },
+            Some(("crowd", n)) => Action::Crowd { threads: n.parse().map_err(|_| wrong())? },
             _ => return Err(wrong()),
         };
         Ok(CrashOrder { point, passing, action })
@@ -109,6 +131,7 @@ impl fmt::Display for CrashOrder {
         write!(f, "{}:", self.point.name)?;
         match self.passing {
             Passing::Nth(n) => write!(f, "{n}:")?,
+            Passing::Span(first, last) => write!(f, "{first}-{last}:")?,
             Passing::Each => write!(f, "*:")?,
         }
         match self.action {
@@ -116,6 +139,8 @@ impl fmt::Display for CrashOrder {
             Action::Stop => write!(f, "stop"),
             Action::Sleep { ms } => write!(f, "sleep={ms}"),
             Action::Error => write!(f, "error"),
+            Action::Clock { ms } => write!(f, "clock={ms}"),
+            Action::Crowd { threads } => write!(f, "crowd={threads}"),
         }
     }
 }
@@ -139,7 +164,8 @@ mod tests {
     #[test]
     fn orders_are_read_as_they_are_written() {
         let text = "source.batch:*:sleep=5,commit.followed:3:kill,storage.write:1:error,\
-                    merge.done:2:stop";
+                    merge.done:2:stop,storage.write:2-5:error,source.batch:3:clock=-1000,\
+                    start.locked:1:crowd=4";
         let orders = CrashOrder::parse_all(text).expect("orders");
         let again: Vec<String> = orders.iter().map(ToString::to_string).collect();
         assert_eq!(again.join(","), text);
@@ -148,8 +174,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_obeyed_is_refused() {
-        let bad =
-            ["x", "merge.done:0:kill", "merge.done:1:error", "merge.done:1:sleep", "a:1:kill"];
+        let bad = [
+            "x",
+            "merge.done:0:kill",
+            "merge.done:1:error",
+            "merge.done:1:sleep",
+            "a:1:kill",
+            "merge.done:1-:kill",
+            "merge.done:1:clock=x",
+        ];
         for text in bad {
             assert!(CrashOrder::parse_all(text).is_err(), "{text}");
         }

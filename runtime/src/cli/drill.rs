@@ -46,15 +46,17 @@ fn settings(
     key_groups: u16,
     to_kafka: bool,
 ) -> Result<Settings, DrillError> {
+    let random = args.random || args.faults;
     let points = match &args.points {
         Some(list) if list != "all" => points_of(list)?,
-        None if args.random => Vec::new(),
+        None if random => Vec::new(),
         _ => POINTS.iter().filter(|point| to_kafka || !point.when.is_kafka()).collect(),
     };
     let now = SystemClock.now().as_millis();
     let seed = args.seed.unwrap_or(now.unsigned_abs() % 1_000_000);
     let rescale = parallelisms(&args.rescale, key_groups)?;
-    let wanted = Wanted { points, random: args.random, zombie: args.zombie, rescale, seed };
+    let (zombie, faults, deaths) = (args.zombie, args.faults, args.deaths);
+    let wanted = Wanted { points, random, zombie, faults, deaths, rescale, seed };
     let name = format!("{RUN_PREFIX}{}-{}-{now}", context.job, std::process::id());
     let below = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     Ok(Settings {

@@ -10,12 +10,15 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use riverrun_engine::clock;
 use riverrun_engine::crash::{self, Action, CrashOrder};
 use riverrun_engine::rehearsal::{RUN_PREFIX, Scratch};
 
 use super::disk;
 use super::error::DrillError;
+use super::fault;
 use super::process;
 use super::site::{OUTPUT, SLICES};
 use crate::config::Config;
@@ -70,13 +73,28 @@ pub fn arm() -> Result<(), DrillError> {
 }
 
 fn act(action: Action) {
+    let told = fault::told(action);
+    if !told.is_empty() {
+        tracing::warn!("{told}");
+    }
     match action {
         Action::Kill => process::kill_this(),
         Action::Stop => process::stop_this(),
-        Action::Sleep { ms } => doors::pause(std::time::Duration::from_millis(ms)),
+        Action::Sleep { ms } => doors::pause(Duration::from_millis(ms)),
+        Action::Clock { ms } => clock::jump(ms),
+        Action::Crowd { threads } => (0..threads).for_each(|_| crowd()),
         // Said to the point itself.
         Action::Error => {}
     }
+}
+
+/// A thread of somebody else's: wants a processor until the process is over.
+fn crowd() {
+    drop(doors::spawn_thread("crowd", || {
+        loop {
+            std::hint::spin_loop();
+        }
+    }));
 }
 
 fn tally_file() -> Option<PathBuf> {

@@ -55,6 +55,8 @@ pub(super) struct Lived {
     pub(super) random_kills: u64,
     /// Runs that stood still while another was started.
     pub(super) zombies: u64,
+    /// What else disturbed runs.
+    pub(super) faults: Vec<&'static str>,
     /// From a kill to the next output that became visible.
     pub(super) recoveries: Vec<Duration>,
     /// Parallelisms before and after each kill.
@@ -183,13 +185,14 @@ impl Living<'_> {
     }
 
     fn disturbed(&mut self, death: &Death) -> Result<(), DrillError> {
-        let Death { blow, parallelism, order, later } = *death;
+        let Death { blow, parallelism, order, later, fault } = *death;
         let at = match blow {
             Blow::Point(order) => Some(order.to_string()),
             Blow::Killed { .. } => None,
         };
         let later = later.map(|order| order.to_string());
-        let crash: Vec<String> = [at, later].into_iter().flatten().collect();
+        let fault = fault.map(|fault| fault.order.to_string());
+        let crash: Vec<String> = [at, later, fault].into_iter().flatten().collect();
         let pace = self.stage.oracle.pace;
         let mut running = self.start(parallelism, pace, crash.join(","))?;
         let (mut ordered, mut stood_still) = (false, false);
@@ -232,7 +235,13 @@ impl Living<'_> {
             },
             Blow::Killed { after_ms } => format!("at {after_ms} ms"),
         };
-        let told = |what: &str| format!("{what} {at} x{}", death.parallelism);
+        let fault = death.fault.map_or_else(String::new, |fault| format!("{}, ", fault.name()));
+        let told = |what: &str| format!("{fault}{what} {at} x{}", death.parallelism);
+        if let Some(fault) = death.fault
+            && fault.is_met(&self.said()?)
+        {
+            self.lived.faults.push(fault.name());
+        }
         match (ended, death.blow) {
             (Ended::Killed, blow) => {
                 self.lived.kills += 1;
@@ -265,10 +274,14 @@ impl Living<'_> {
         Ok(())
     }
 
+    /// What the last run said.
+    fn said(&self) -> Result<String, DrillError> {
+        disk::read(&self.site.folder().join(format!("run-{}.log", self.runs - 1)))
+    }
+
     /// Counts a failure, if the last run says that it had it.
     fn failing(&mut self, point: &'static str) -> Result<(), DrillError> {
-        let log = format!("run-{}.log", self.runs - 1);
-        let said = disk::read(&self.site.folder().join(log))?;
+        let said = self.said()?;
         if said.contains(&format!("made '{point}' fail")) {
             self.lived.reached.push((point, Action::Error));
         }

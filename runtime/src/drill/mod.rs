@@ -22,6 +22,7 @@ mod child;
 mod compare;
 mod disk;
 mod error;
+mod fault;
 mod interrupt;
 mod life;
 mod oracle;

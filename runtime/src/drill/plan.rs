@@ -1,14 +1,16 @@
 //! What happens in a life: facts and a seed in, deaths out, no I/O.
 //!
-//! Called by [`super::rig`]. A life has a death while it runs and one while it starts again, then
-//! runs to its end, each run at the next of the parallelisms. The points take turns, one of each
-//! kind in each life; in the first round at a passing drawn by chance, from then on at the first.
+//! Called by [`super::rig`]. A life has a death while it runs and one while it starts again, or
+//! several such pairs, then runs to its end, each run at the next of the parallelisms. The points
+//! take turns, one of each kind in each pair; in the first round at a passing drawn by chance, from
+//! then on at the first.
 
 use std::collections::BTreeMap;
 
 use riverrun_engine::crash::{Action, CrashOrder, Passing, Point, When, point};
 
 use super::chance::Chance;
+use super::fault::Fault;
 use crate::control::CommandKind;
 
 /// What a drill is asked for.
@@ -20,6 +22,10 @@ pub struct Wanted {
     pub random: bool,
     /// Whether runs are also stopped while a second one is started, and then go on.
     pub zombie: bool,
+    /// Whether every other run that is killed at random is disturbed otherwise before.
+    pub faults: bool,
+    /// How many runs of a life are disturbed: in turn one that runs and one that starts again.
+    pub deaths: u32,
     /// The parallelisms of the runs, in turn; at least one.
     pub rescale: Vec<u32>,
     /// What chance is drawn from.
@@ -47,6 +53,8 @@ pub(super) struct Death {
     pub(super) order: Option<(CommandKind, u64)>,
     /// Where it dies later: what a failure leaves shows at a restore only.
     pub(super) later: Option<CrashOrder>,
+    /// What else disturbs it.
+    pub(super) fault: Option<Fault>,
 }
 
 /// One life.
@@ -109,8 +117,18 @@ impl Plan {
     pub(super) fn round(&self) -> u32 {
         let most = self.running.len().max(self.starting.len());
         // Every second life is one of chance.
-        let random = if self.wanted.random { 10.max(2 * most) } else { most };
-        u32::try_from(random).unwrap_or(u32::MAX)
+        // Every fourth has a fault.
+        let random = match (self.wanted.random, self.wanted.faults) {
+            (_, true) => 20.max(2 * most),
+            (true, false) => 10.max(2 * most),
+            (false, false) => most,
+        };
+        u32::try_from(random).unwrap_or(u32::MAX).div_ceil(self.pairs())
+    }
+
+    /// How many deaths of each kind a life has, the last one perhaps without its second.
+    fn pairs(&self) -> u32 {
+        self.wanted.deaths.div_ceil(2).max(1)
     }
 
     /// The life of this number, counted from 0.
@@ -121,19 +139,36 @@ impl Plan {
             let all = &self.wanted.rescale;
             all[(number as usize + run) % all.len()]
         };
-        let by_point = !self.wanted.random || number.is_multiple_of(2);
-        let turn = if self.wanted.random { number / 2 } else { number };
-        let first = match self.running.get(turn as usize % self.running.len().max(1)) {
-            Some(point) if by_point => self.at_point(*point, later, &mut chance),
-            _ => self.at_random(&mut chance),
-        };
-        let second = match self.starting.get(number as usize % self.starting.len().max(1)) {
-            Some(point) => self.at_point(*point, true, &mut chance),
-            None => self.at_random(&mut chance),
-        };
-        let deaths = [first, second].into_iter().enumerate();
-        let deaths = deaths.map(|(i, death)| Death { parallelism: at(i), ..death }).collect();
-        Life { number, deaths, last: at(2) }
+        let of = |i: u32| number * self.pairs() + i / 2;
+        let deaths = (0..self.wanted.deaths).map(|i| {
+            let death = match i % 2 {
+                0 => self.while_it_runs(of(i), later, &mut chance),
+                _ => self.while_it_starts(of(i), &mut chance),
+            };
+            Death { parallelism: at(i as usize), ..death }
+        });
+        Life { number, deaths: deaths.collect(), last: at(self.wanted.deaths as usize) }
+    }
+
+    fn while_it_runs(&self, turn: u32, later: bool, chance: &mut Chance) -> Death {
+        let by_point = !self.wanted.random || turn.is_multiple_of(2);
+        let turn = if self.wanted.random { turn / 2 } else { turn } as usize;
+        match self.running.get(turn % self.running.len().max(1)) {
+            Some(point) if by_point => self.at_point(*point, later, chance),
+            _ => {
+                let fault = (self.wanted.faults && !turn.is_multiple_of(2))
+                    .then(|| Fault::drawn(turn / 2, &self.passings, chance))
+                    .flatten();
+                Death { fault, ..self.at_random(chance) }
+            }
+        }
+    }
+
+    fn while_it_starts(&self, turn: u32, chance: &mut Chance) -> Death {
+        match self.starting.get(turn as usize % self.starting.len().max(1)) {
+            Some(point) => self.at_point(*point, true, chance),
+            None => self.at_random(chance),
+        }
     }
 
     fn at_point(
@@ -143,7 +178,7 @@ impl Plan {
         chance: &mut Chance,
     ) -> Death {
         let seen = self.passings.get(point.name).copied().unwrap_or(0);
-        let drawn = 1 + chance.below(seen * EARLY_PERCENT / 100);
+        let drawn = 1 + chance.below(seen * EARLY_PERCENT / 100 / u64::from(self.pairs()));
         let nth = if at_once { 1 } else { drawn };
         let passing = Passing::Nth(nth);
         let after = chance.below(self.run_ms / 2);
@@ -154,12 +189,13 @@ impl Plan {
         };
         let order_at = CrashOrder { point, passing, action };
         let later = (action == Action::Error).then(|| self.later(nth, seen)).flatten();
-        Death { blow: Blow::Point(order_at), parallelism: 0, order, later }
+        Death { blow: Blow::Point(order_at), parallelism: 0, order, later, fault: None }
     }
 
     fn at_random(&self, chance: &mut Chance) -> Death {
-        let after_ms = chance.below(self.run_ms * 8 / 10);
-        Death { blow: Blow::Killed { after_ms }, parallelism: 0, order: None, later: None }
+        let after_ms = chance.below(self.run_ms * 8 / 10 / u64::from(self.pairs()));
+        let blow = Blow::Killed { after_ms };
+        Death { blow, parallelism: 0, order: None, later: None, fault: None }
     }
 
     /// A kill some checkpoints after the `nth` of `seen` passings.
@@ -172,12 +208,15 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use riverrun_engine::crash::POINTS;
 
     fn plan(random: bool, zombie: bool) -> Plan {
         let points = POINTS.iter().collect();
-        let wanted = Wanted { points, random, zombie, rescale: vec![1, 2, 4], seed: 7 };
+        let rescale = vec![1, 2, 4];
+        let wanted = Wanted { points, random, zombie, faults: random, deaths: 2, rescale, seed: 7 };
         let passings = POINTS.iter().map(|point| (point.name.to_owned(), 50)).collect();
         Plan::new(wanted, passings, 1000)
     }
@@ -227,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn more_deaths_in_a_life_come_by_every_point_in_fewer_lives() {
+        let (short, mut long) = (plan(true, true), plan(true, true));
+        long.wanted.deaths = 6;
+        assert_eq!(long.round(), short.round().div_ceil(3));
+        let hit = names(&long, 0..long.round());
+        for point in POINTS.iter().filter(|point| point.when != When::Kafka) {
+            assert!(hit.contains(&point.name), "{}", point.name);
+        }
+        let life = long.life(5);
+        assert_eq!(life.deaths.len(), 6);
+        assert_ne!(life.deaths[5].parallelism, life.last);
+    }
+
+    #[test]
     fn chance_kills_and_zombies_have_their_share() {
         let plan = plan(true, true);
         let deaths: Vec<_> = (0..60).flat_map(|number| plan.life(number).deaths).collect();
@@ -236,5 +289,8 @@ mod tests {
             matches!(death.blow, Blow::Point(CrashOrder { action: Action::Stop, .. }))
         };
         assert!(deaths.iter().filter(stops).count() > 3);
+        let faults = deaths.iter().filter_map(|death| death.fault);
+        let faults: BTreeSet<_> = faults.map(Fault::name).collect();
+        assert_eq!(faults.len(), 5, "{faults:?}");
     }
 }

@@ -57,6 +57,9 @@ pub struct Report {
     pub points: BTreeMap<String, u64>,
     /// Failures by fault point.
     pub errors: BTreeMap<String, u64>,
+    /// Runs disturbed otherwise, by what: "slow disk", "full disk", "clock ahead", "clock back",
+    /// "crowd".
+    pub faults: BTreeMap<String, u64>,
     /// Points that were asked for and that the job did not come by.
     pub unreached: Vec<String>,
     /// Parallelisms before and after a kill.
@@ -108,9 +111,12 @@ impl Report {
             let tally = match action {
                 Action::Kill => &mut self.points,
                 Action::Error => &mut self.errors,
-                Action::Stop | Action::Sleep { .. } => continue,
+                _ => continue,
             };
             *tally.entry((*point).to_owned()).or_default() += 1;
+        }
+        for fault in &lived.faults {
+            *self.faults.entry((*fault).to_owned()).or_default() += 1;
         }
         self.rescale_pairs.extend(&lived.pairs);
         self.lost += lived.difference.lost;
@@ -151,6 +157,11 @@ impl Report {
             self.errors.values().sum::<u64>(),
             self.zombies
         );
+        if !self.faults.is_empty() {
+            let faults = self.faults.iter().map(|(fault, runs)| format!("{fault} {runs}"));
+            let faults: Vec<String> = faults.collect();
+            _ = writeln!(text, "  runs with {}", faults.join(", "));
+        }
         _ = writeln!(text, "  records  {:>8} in each life", self.records);
         _ = writeln!(text, "  lost     {:>8}", self.lost);
         _ = writeln!(text, "  doubled  {:>8}", self.doubled);
@@ -259,6 +270,7 @@ mod tests {
         let lived = Lived {
             reached: vec![("source.batch", Action::Kill), ("storage.write", Action::Error)],
             kills: 1,
+            faults: vec!["slow disk", "slow disk"],
             recoveries: [30, 10, 20].map(Duration::from_millis).into(),
             difference: difference.clone(),
             ..Lived::default()
@@ -268,6 +280,7 @@ mod tests {
         assert_eq!(report.recovery, Recovery { kills: 3, p50_ms: 20, p99_ms: 30 });
         assert_eq!((report.points["source.batch"], report.errors["storage.write"]), (1, 1));
         assert!(report.is_exact() && report.text().contains("VERDICT: exact"));
+        assert!(report.text().contains("runs with slow disk 2\n"), "{}", report.text());
         let (told, command, kept) =
             ("killed".to_owned(), "drill --life 0".to_owned(), String::new());
         report.findings.push(Finding { life: 0, told, failed: None, difference, command, kept });

@@ -2,7 +2,7 @@
 //! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Only what a run really did is written.
 //!
 //! A run is a drill of some minutes with a seed of its own: kills at all points and at random,
-//! zombies, restores at every parallelism from 1 to 6 after every other; on Kafka the broker dies
+//! zombies, full and slow disks, clocks that jump, restores at every parallelism from 1 to 6 after every other; on Kafka the broker dies
 //! too, and each life is judged by Kafka's own consumer. Each is written when it has ended.
 
 use std::fs::OpenOptions;
@@ -22,6 +22,10 @@ use crate::cargo;
 
 /// How long one run of a campaign goes on, at most.
 const RUN: Duration = Duration::from_secs(20 * 60);
+/// Runs of a life that are disturbed, and how long a run would take undisturbed: so much must find
+/// room in it.
+const DEATHS: &str = "6";
+const STRETCH: &str = "4s";
 /// Parallelisms: each after each other.
 const MOST: u32 = 6;
 /// What `tests/DRILLS.md` begins with.
@@ -65,7 +69,8 @@ fn one(
 ) -> Result<(Value, Faults)> {
     let mut drill = built.drill();
     let pairs: Vec<String> = each_after_each(MOST).iter().map(u32::to_string).collect();
-    drill.args(["--points", "all", "--random", "--zombie", "--rescale", &pairs.join(",")]);
+    drill.args(["--points", "all", "--random", "--zombie", "--faults"]);
+    drill.args(["--rescale", &pairs.join(","), "--deaths", DEATHS, "--stretch", STRETCH]);
     drill.args(["--duration", &format!("{}s", length.as_secs()), "--limit", "5m"]);
     drill.args(["--seed", &seed.to_string()]).stdout(Stdio::null());
     let (code, faults) = match built.broker {
@@ -119,6 +124,7 @@ fn line(commit: &str, target: &str, report: &Value, faults: Faults) -> Value {
         "judged": faults.judged,
         "random_kills": report["random_kills"],
         "errors": report["errors"],
+        "faults": report["faults"],
         "recovery": report["recovery"],
         "seconds": report["seconds"],
         "findings": report["findings"],

@@ -23,7 +23,7 @@ use super::judge::Judge;
 
 const LONG_EVERY: u64 = 5;
 /// Between two kills of the broker, or the judgement of a life and the next: within a life.
-const BETWEEN_MS: (u64, u64) = (1_000, 7_000);
+const BETWEEN_MS: (u64, u64) = (1_000, 30_000);
 /// How long it stays away otherwise.
 const AWAY_MS: (u64, u64) = (0, 3_000);
 /// How long behind the timeout it comes back.
