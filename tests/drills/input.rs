@@ -7,19 +7,12 @@ use std::path::Path;
 
 use riverrun::prelude::*;
 
+use crate::steps::Event;
+
 const FILES: u64 = 3;
 const EVENTS: u64 = 9_000;
 const KEYS: u64 = 1_500;
 const FEW: u64 = 2;
-
-/// What the job reads.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Event {
-    pub(crate) key: u64,
-    pub(crate) n: u64,
-    pub(crate) at: Timestamp,
-    pub(crate) value: u64,
-}
 
 fn mixed(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -10,9 +10,8 @@
 mod input;
 mod steps;
 
-use input::Event;
 use riverrun::prelude::*;
-use steps::{Both, Number, Repeated, Sum};
+use steps::{Both, Event, Number, Repeated, Sum};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

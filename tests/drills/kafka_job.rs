@@ -15,13 +15,12 @@ mod steps;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use input::Event;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use riverrun::connectors::kafka::Kafka;
 use riverrun::prelude::*;
-use steps::{Both, Number, Numbered, Repeated, Sum};
+use steps::{Both, Event, Number, Numbered, Repeated, Sum};
 
 const IN: &str = "drill-in";
 const MORE: &str = "drill-more";

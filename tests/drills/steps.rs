@@ -1,8 +1,16 @@
-//! The steps of the drill job. What each emits depends on its key's events in their order only.
+//! The steps of the jobs that are drilled and simulated, and what they read. What each emits
+//! depends on its key's events in their order only.
 
 use riverrun::prelude::*;
 
-use crate::input::Event;
+/// What the jobs read.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) key: u64,
+    pub(crate) n: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) value: u64,
+}
 
 /// Numbers the events of each key: 1, 2, 3 without a gap, with all their values so far.
 pub(crate) struct Number {
@@ -11,14 +19,18 @@ pub(crate) struct Number {
     values: ListState<u64>,
 }
 
+/// What it tells of each.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Numbered {
     pub(crate) key: u64,
-    number: u64,
-    n: u64,
-    sum: u64,
-    listed: u64,
+    pub(crate) number: u64,
+    pub(crate) n: u64,
+    pub(crate) sum: u64,
+    pub(crate) listed: u64,
 }
+
+/// After so many events of a key its list begins anew.
+pub(crate) const LISTED: u64 = 8;
 
 impl Number {
     pub(crate) fn open(op: &mut Declare<u64>) -> Number {
@@ -35,7 +47,7 @@ impl ProcessFunction for Number {
         let (number, sum, _) = self.seen.get(ctx)?.cloned().unwrap_or_default();
         let (number, sum) = (number + 1, sum + event.value);
         self.seen.set(ctx, (number, sum, format!("{sum:0>200}")))?;
-        if number % 8 == 0 {
+        if number % LISTED == 0 {
             self.values.clear(ctx)?;
         }
         self.values.push(ctx, event.value)?;
@@ -48,19 +60,27 @@ impl ProcessFunction for Number {
 /// How long events of a key count as repetitions of the first, in milliseconds.
 const SPAN_MS: u64 = 10_000;
 
+/// The end of the span that begins with an event at `at`. Spans lie on a grid, so that the order of
+/// events within a few seconds does not count.
+pub(crate) fn span_end(at: Timestamp) -> Timestamp {
+    let start = at.as_millis().cast_unsigned() / SPAN_MS * SPAN_MS;
+    Timestamp::from_millis((start + SPAN_MS).cast_signed())
+}
+
 /// Lets the first event of a key through, and tells once its span is over how many repeated it.
 pub(crate) struct Repeated {
     /// The end of the span, and how many were dropped in it.
     span: ValueState<(Timestamp, u64)>,
 }
 
+/// A span that is over.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Repetition {
-    key: u64,
-    until: Timestamp,
-    dropped: u64,
+    pub(crate) key: u64,
+    pub(crate) until: Timestamp,
+    pub(crate) dropped: u64,
     /// A timer without a span: there is none unless something is wrong.
-    ghost: bool,
+    pub(crate) ghost: bool,
 }
 
 impl Repeated {
@@ -76,9 +96,7 @@ impl ProcessFunction for Repeated {
 
     fn process(&mut self, event: Event, ctx: &mut Context<u64, Repetition>) -> Result<()> {
         let held = self.span.get(ctx)?.copied();
-        // Spans lie on a grid, so that the order of events within a few seconds does not count.
-        let start = event.at.as_millis().cast_unsigned() / SPAN_MS * SPAN_MS;
-        let until = Timestamp::from_millis((start + SPAN_MS).cast_signed());
+        let until = span_end(event.at);
         match held {
             Some((held, dropped)) if held >= until => self.span.set(ctx, (held, dropped + 1)),
             Some((held, dropped)) => {
@@ -105,11 +123,11 @@ impl ProcessFunction for Repeated {
     }
 }
 
-/// Counts and sums, with the numbers' order told apart.
+/// Counts and sums.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sum {
-    count: u64,
-    value: u64,
+    pub(crate) count: u64,
+    pub(crate) value: u64,
 }
 
 impl Aggregate<Event> for Sum {

@@ -7,15 +7,7 @@ use riverrun::connectors::memory::MemorySource;
 use riverrun::prelude::*;
 
 use crate::chance::Chance;
-
-/// What the job reads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Event {
-    pub(crate) key: u64,
-    pub(crate) n: u64,
-    pub(crate) at: Timestamp,
-    pub(crate) value: u64,
-}
+use crate::steps::{Both, Event, Number, Repeated, Sum};
 
 /// When the first event happened, in milliseconds.
 const FIRST: u64 = 1_700_000_000_000;
@@ -99,163 +91,6 @@ fn watermarks() -> Watermarks {
     watermarks.without_wall_clock().idle_after(hours(10_000))
 }
 
-/// Numbers the events of each key: 1, 2, 3 without a gap, with all their values so far.
-struct Number {
-    seen: ValueState<(u64, u64)>,
-    values: ListState<u64>,
-}
-
-/// What it tells of each.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Numbered {
-    pub(crate) key: u64,
-    pub(crate) number: u64,
-    pub(crate) n: u64,
-    pub(crate) sum: u64,
-    pub(crate) listed: u64,
-}
-
-/// After so many events of a key its list begins anew.
-pub(crate) const LISTED: u64 = 8;
-
-impl Number {
-    fn open(op: &mut Declare<u64>) -> Number {
-        Number { seen: op.value("seen"), values: op.list("values") }
-    }
-}
-
-impl ProcessFunction for Number {
-    type Key = u64;
-    type In = Event;
-    type Out = Numbered;
-
-    fn process(&mut self, event: Event, ctx: &mut Context<u64, Numbered>) -> Result<()> {
-        let (number, sum) = self.seen.get(ctx)?.copied().unwrap_or_default();
-        let (number, sum) = (number + 1, sum + event.value);
-        self.seen.set(ctx, (number, sum))?;
-        if number % LISTED == 0 {
-            self.values.clear(ctx)?;
-        }
-        self.values.push(ctx, event.value)?;
-        let listed = self.values.iter(ctx)?.copied().sum();
-        ctx.emit(Numbered { key: event.key, number, n: event.n, sum, listed });
-        Ok(())
-    }
-}
-
-/// Counts and sums.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Sum {
-    pub(crate) count: u64,
-    pub(crate) value: u64,
-}
-
-impl Aggregate<Event> for Sum {
-    fn add(&mut self, event: &Event) {
-        self.count += 1;
-        self.value += event.value;
-    }
-    fn merge(&mut self, other: Sum) {
-        self.count += other.count;
-        self.value += other.value;
-    }
-}
-
-/// How long a span is, in milliseconds.
-const SPAN: u64 = 10_000;
-
-/// The end of the span that begins with an event at `at`: on a grid.
-pub(crate) fn span_end(at: Timestamp) -> Timestamp {
-    let start = at.as_millis().cast_unsigned() / SPAN * SPAN;
-    Timestamp::from_millis((start + SPAN).cast_signed())
-}
-
-/// Counts what follows the first event of a key until its span is over.
-struct Spans {
-    span: ValueState<(Timestamp, u64)>,
-}
-
-/// A span that is over.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Span {
-    pub(crate) key: u64,
-    pub(crate) until: Timestamp,
-    pub(crate) more: u64,
-    /// A timer without a span: there is none unless something is wrong.
-    pub(crate) ghost: bool,
-}
-
-impl Spans {
-    fn open(op: &mut Declare<u64>) -> Spans {
-        Spans { span: op.value("span") }
-    }
-}
-
-impl ProcessFunction for Spans {
-    type Key = u64;
-    type In = Event;
-    type Out = Span;
-
-    fn process(&mut self, event: Event, ctx: &mut Context<u64, Span>) -> Result<()> {
-        let held = self.span.get(ctx)?.copied();
-        let until = span_end(event.at);
-        match held {
-            Some((held, more)) if held >= until => return self.span.set(ctx, (held, more + 1)),
-            Some((held, more)) => {
-                ctx.delete_timer(held);
-                ctx.emit(Span { key: event.key, until: held, more, ghost: false });
-            }
-            None => {}
-        }
-        ctx.set_timer(until);
-        self.span.set(ctx, (until, 0))
-    }
-
-    fn on_timer(&mut self, timer: Timer, ctx: &mut Context<u64, Span>) -> Result<()> {
-        let held = self.span.get(ctx)?.copied().filter(|(until, _)| *until == timer.at);
-        let (key, more) = (*ctx.key(), held.map_or(0, |(_, more)| more));
-        ctx.emit(Span { key, until: timer.at, more, ghost: held.is_none() });
-        if held.is_some() {
-            self.span.clear(ctx)?;
-        }
-        Ok(())
-    }
-}
-
-/// Numbers the events of two inputs, each by itself, in one state.
-struct Both {
-    sides: MapState<bool, u64>,
-}
-
-impl Both {
-    fn open(op: &mut Declare<u64>) -> Both {
-        Both { sides: op.map("sides") }
-    }
-
-    fn count(&mut self, event: &Event, ctx: &mut Context<u64, (u64, bool, u64)>) -> Result<()> {
-        let odd = event.value % 2 == 1;
-        let number = self.sides.get(ctx, &odd)?.copied().unwrap_or_default() + 1;
-        self.sides.insert(ctx, odd, number)?;
-        ctx.emit((event.key, odd, number));
-        Ok(())
-    }
-}
-
-impl CoProcessFunction for Both {
-    type Key = u64;
-    type Left = Event;
-    type Right = Event;
-    type Out = (u64, bool, u64);
-
-    fn process_left(&mut self, event: Event, ctx: &mut Context<u64, Self::Out>) -> Result<()> {
-        self.count(&event, ctx)
-    }
-
-    fn process_right(&mut self, event: Event, ctx: &mut Context<u64, Self::Out>) -> Result<()> {
-        self.count(&event, ctx)
-    }
-}
-
 /// The gap that ends a session, in milliseconds: odd, as events are even.
 pub(crate) const GAP: u64 = 2_001;
 
@@ -314,7 +149,7 @@ fn timed(events: Stream<Event>, outputs: &[Output]) {
                 drop(keyed().window(windows).aggregate::<Sum>("sessions").sink("sat", to(*output)));
             }
             Output::Spans => {
-                drop(keyed().process("spans", Spans::open).sink("spanned", to(*output)));
+                drop(keyed().process("spans", Repeated::open).sink("spanned", to(*output)));
             }
             Output::Pairs => {
                 let side = |odd: u64| {

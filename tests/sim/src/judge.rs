@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::disk::{SimDisk, Weather};
-use crate::job::{Event, Output};
+use crate::job::Output;
 use crate::oracle::{Lines, expected};
 use crate::simulate::checkpoints_are_whole;
+use crate::steps::Event;
 
 /// How many lines are named at most.
 const NAMED: usize = 5;

@@ -17,6 +17,8 @@ mod oracle;
 mod plan;
 mod scheduler;
 mod simulate;
+#[path = "../../drills/steps.rs"]
+mod steps;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;

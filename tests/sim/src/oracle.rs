@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use riverrun::prelude::*;
 
-use crate::job::{Event, GAP, LISTED, Numbered, Output, Span, Sum, span_end};
+use crate::job::{GAP, Output};
+use crate::steps::{Event, LISTED, Numbered, Repetition, Sum, span_end};
 
 /// A line and how often it must be there.
 pub(crate) type Lines = BTreeMap<String, usize>;
@@ -63,16 +64,16 @@ fn spans(lines: &mut Lines, key: u64, events: &[&Event]) {
     for event in events {
         let until = span_end(event.at);
         open = match open {
-            Some((held, more)) if held >= until => Some((held, more + 1)),
-            Some((held, more)) => {
-                line(lines, &Span { key, until: held, more, ghost: false });
+            Some((held, dropped)) if held >= until => Some((held, dropped + 1)),
+            Some((held, dropped)) => {
+                line(lines, &Repetition { key, until: held, dropped, ghost: false });
                 Some((until, 0))
             }
             None => Some((until, 0)),
         };
     }
-    if let Some((until, more)) = open {
-        line(lines, &Span { key, until, more, ghost: false });
+    if let Some((until, dropped)) = open {
+        line(lines, &Repetition { key, until, dropped, ghost: false });
     }
 }
 

@@ -9,7 +9,8 @@ use riverrun::runtime::doors::Sizes;
 
 use crate::chance::Chance;
 use crate::disk::Weather;
-use crate::job::{Event, Output, events};
+use crate::job::{Output, events};
+use crate::steps::Event;
 
 /// Everything a seed decides before anything runs.
 pub(crate) struct Plan {
@@ -55,9 +56,12 @@ pub(crate) struct Life {
     pub(crate) power: bool,
     /// Orders and when they are given.
     pub(crate) orders: Vec<(Duration, CommandKind)>,
+    /// When the wall clock jumps, and by how many milliseconds.
+    pub(crate) jumps: Vec<(Duration, i64)>,
 }
 
 const LIVES_MAX: u64 = 6;
+const DAY_MS: i64 = 86_400_000;
 
 impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
@@ -104,7 +108,13 @@ impl Life {
             killed_at: None,
             power: chance.happens(1, 2),
             orders: Vec::new(),
+            jumps: Vec::new(),
         };
+        for _ in 0..chance.of_these(&[0, 0, 1, 2]) {
+            let longest = chance.of_these(&[10, 100, 1_000]);
+            let by = chance.of_these(&[-DAY_MS, -5_000, 5_000, DAY_MS]);
+            life.jumps.push((ms(chance.within(0, longest)), by));
+        }
         if last {
             life.timeout = ms(600_000);
             life.attempts = 1;

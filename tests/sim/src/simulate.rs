@@ -26,10 +26,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::chance::{Chance, mixed};
 use crate::disk::{Files, Objects, SIMULATED, SimDisk};
-use crate::job::{Event, Input, pipeline};
+use crate::job::{Input, pipeline};
 use crate::judge::Judge;
 use crate::plan::{Feed, Life, Plan};
 use crate::scheduler::{Orders, Over, Scheduler};
+use crate::steps::Event;
 
 /// More steps than a run of this size can need.
 const STEPS_MAX: u64 = 2_000_000;
@@ -173,6 +174,7 @@ impl Site {
             chance: self.chance.branch(&format!("order of life {number}")),
             ranked: life.ranked,
             wall: self.wall,
+            jumps: life.jumps.clone(),
             name: format!("life{number}"),
             sizes: life.sizes,
             told: self.told,

@@ -9,7 +9,7 @@ use Job::{Clicks, Files, Kafka, Spilling};
 
 /// Which job comes by a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Job {
+pub(crate) enum Job {
     /// The drill job.
     Files,
     /// The example with sessions.
@@ -21,14 +21,14 @@ pub(super) enum Job {
 }
 
 /// A planted bug.
-pub(super) struct Planted {
-    pub(super) name: &'static str,
+pub(crate) struct Planted {
+    pub(crate) name: &'static str,
     /// What goes wrong.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// The job that comes by it.
-    pub(super) job: Job,
+    pub(crate) job: Job,
     /// The drill that must catch it.
-    pub(super) drill: &'static str,
+    pub(crate) drill: &'static str,
 }
 
 const fn bug(name: &'static str, what: &'static str, job: Job, drill: &'static str) -> Planted {
@@ -37,7 +37,7 @@ const fn bug(name: &'static str, what: &'static str, job: Job, drill: &'static s
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) static BUGS: [Planted; 44] = [
+pub(crate) static BUGS: [Planted; 44] = [
     bug("commit.before.stored", "output becomes visible before its checkpoint is complete",
         Files, "--points checkpoint.delta.synced,checkpoint.prepared"),
     bug("commit.not.repeated", "a restored checkpoint's output is not committed again",

@@ -6,7 +6,7 @@
 //!   own client ([`judge`]);
 //! - `--campaign HOURS` goes on for long and keeps the figures ([`campaign`]).
 
-mod bugs;
+pub(crate) mod bugs;
 mod campaign;
 mod faults;
 mod jobs;

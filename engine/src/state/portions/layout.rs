@@ -14,8 +14,7 @@ use std::cell::Cell;
 use crate::data::Key;
 use crate::operator::Result;
 use crate::state::codec::{Bytes, TypeShape, ValueCodec};
-use crate::state::entry::Entry;
-use crate::state::layout::{Layout, RowKey, Rows, ValueLayout};
+use crate::state::layout::{Layout, Rows, ValueLayout};
 use crate::state::log::RowSink;
 
 /// Takes what a later value has seen into an earlier one.
@@ -68,10 +67,6 @@ impl<K: Key, V: Send + 'static> Layout<K, V> for PortionLayout<V> {
 
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {
         Layout::<K, V>::delete(&mut self.value, key, sink)
-    }
-
-    fn row_key<'a>(&self, entry: &Entry<'a>) -> Result<RowKey<'a, K>> {
-        RowKey::of(entry.key)
     }
 
     fn absorb(
