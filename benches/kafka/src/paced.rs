@@ -25,7 +25,7 @@ pub(crate) fn now_us() -> u64 {
 /// Writes until it is stopped.
 pub(crate) struct Paced {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<()>>,
+    thread: JoinHandle<Result<u64>>,
 }
 
 impl Paced {
@@ -51,13 +51,14 @@ impl Paced {
                 }
                 std::thread::sleep(TICK);
             }
-            Ok(producer.flush(LIMIT)?)
+            producer.flush(LIMIT)?;
+            Ok(written)
         });
         Ok(Paced { stop, thread })
     }
 
-    /// Ends it; everything was written.
-    pub(crate) fn stop(self) -> Result<()> {
+    /// Ends it; how many events were written, all of them durably.
+    pub(crate) fn stop(self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| anyhow!("the producer panicked"))?
     }

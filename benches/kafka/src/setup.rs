@@ -21,6 +21,8 @@ pub(crate) enum Rows {
     Latency,
     /// From a start after `kill -9` to the first new result.
     Restart,
+    /// At full rate, killed every 20 s: each result once, in order.
+    Kills,
     /// Threads, files and memory over many checkpoints.
     Flat,
 }
@@ -47,6 +49,12 @@ pub(crate) struct Options {
     /// Checkpoints of the row `flat`.
     #[arg(long, default_value_t = 5_000)]
     pub(crate) checkpoints: u64,
+    /// How often the row `kills` kills the engine, every 20 s.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) kills: u64,
+    /// Records a second that the row `kills` writes meanwhile.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) rate: u64,
     /// A line of JSON a row.
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,8 +1,8 @@
 //! Long drills of the drill job, and the figures they leave: one line a run in
 //! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Only what a run really did is written.
 //!
-//! A run is a drill of some minutes with a seed of its own: kills at all points and at random,
-//! zombies, full and slow disks, clocks that jump, restores at every parallelism from 1 to 6 after every other; on Kafka the broker dies
+//! A run is a drill of some minutes with a seed of its own. In turn: kills at all points; and these,
+//! kills at random, zombies, full and slow disks, clocks that jump. Restores at every parallelism from 1 to 6 after every other; on Kafka the broker dies
 //! too, and each life is judged by Kafka's own consumer. Each is written when it has ended.
 
 use std::fs::OpenOptions;
@@ -46,12 +46,13 @@ pub(super) fn run(hours: f64, job: Job, target: &str) -> Result<bool> {
     let commit = commit()?;
     let mut built = Built::new(job, false, &cargo::target().join("drill-campaign"))?;
     let whole = Duration::try_from_secs_f64(hours * 3600.0).context("so many hours are none")?;
-    let mut exact = true;
+    let (mut exact, mut by_point) = (true, true);
     while progress.elapsed() < whole {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?.as_secs();
         let length = RUN.min(whole.saturating_sub(progress.elapsed())).max(Duration::from_secs(1));
         progress.say(&format!("a run of {} s, seed {seed}", length.as_secs()));
-        let (report, faults) = one(&mut built, seed % 1_000_000, length, &progress)?;
+        let (report, faults) = one(&mut built, seed % 1_000_000, (length, by_point), &progress)?;
+        by_point = !by_point;
         let line = line(&commit, target, &report, faults);
         append(&cargo::root().join("tests"), &line)?;
         exact &= clean(&line);
@@ -60,16 +61,19 @@ pub(super) fn run(hours: f64, job: Job, target: &str) -> Result<bool> {
     Ok(exact)
 }
 
-/// One run: its report, and what was done to the broker.
+/// One run, all of whose kills are at points or not: its report, and what was done to the broker.
 fn one(
     built: &mut Built,
     seed: u64,
-    length: Duration,
+    (length, by_point): (Duration, bool),
     progress: &Progress,
 ) -> Result<(Value, Faults)> {
     let mut drill = built.drill();
     let pairs: Vec<String> = each_after_each(MOST).iter().map(u32::to_string).collect();
-    drill.args(["--points", "all", "--random", "--zombie", "--faults"]);
+    drill.args(["--points", "all"]);
+    if !by_point {
+        drill.args(["--random", "--zombie", "--faults"]);
+    }
     drill.args(["--rescale", &pairs.join(","), "--deaths", DEATHS, "--stretch", STRETCH]);
     drill.args(["--duration", &format!("{}s", length.as_secs()), "--limit", "5m"]);
     drill.args(["--seed", &seed.to_string()]).stdout(Stdio::null());

@@ -1,6 +1,7 @@
 //! The rows, a module for each kind.
 
 mod flat;
+mod kills;
 mod latency;
 mod restart;
 mod throughput;
@@ -24,6 +25,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.wants(Rows::Restart) {
         restart::measure(&setup, options)?;
+    }
+    if options.wants(Rows::Kills) {
+        kills::measure(&setup, options)?;
     }
     if options.wants(Rows::Flat) {
         flat::measure(&setup, options)?;
