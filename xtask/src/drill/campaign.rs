@@ -2,8 +2,9 @@
 //! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Only what a run really did is written.
 //!
 //! A run is a drill of some minutes with a seed of its own. In turn: kills at all points; and these,
-//! kills at random, zombies, full and slow disks, clocks that jump. Restores at every parallelism from 1 to 6 after every other; on Kafka the broker dies
-//! too, and each life is judged by Kafka's own consumer. Each is written when it has ended.
+//! kills at random, zombies, full and slow disks, clocks that jump. Restores at every parallelism
+//! from 1 to 6 after every other; on Kafka the broker dies too, and each life is judged by Kafka's
+//! own consumer. Each is written when it has ended.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
