@@ -10,7 +10,7 @@ use riverrun::prelude::*;
 use riverrun::runtime::config::Bytes;
 use riverrun::runtime::control::{CommandKind, Control};
 
-use crate::world::{World, await_running, give};
+use crate::world::{World, await_running, wait_until};
 
 const KEYS: u64 = 40_000;
 const ROUNDS: u64 = 4;
@@ -57,20 +57,16 @@ fn spilled_and_restored(lazy_from: Bytes) {
     let mut world = World::new().at(2);
     world.config.memory = Bytes::mib(24);
     world.config.spill.dir = world.folder.path().join("spill").display().to_string();
-    let (control, orders) = Control::by_hand();
-    let feeder = {
-        let input = input.clone();
-        std::thread::spawn(move || {
-            await_running(&orders);
-            for n in 0..items / 2 {
-                input.push(0, n);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1500));
-            give(&orders, CommandKind::Stop { savepoint: false })
-        })
+    let feed = {
+        let (input, output) = (input.clone(), output.clone());
+        move || {
+            (0..items / 2).for_each(|n| input.push(0, n));
+            let half = (items / 2) as usize;
+            wait_until("the first half is summed", || output.items().len() == half);
+        }
     };
-    world.start(|job| pipeline(job, &source, &output), control).0.expect("it stops");
-    feeder.join().expect("it feeds").expect("it was stopped").expect("with a checkpoint");
+    let stop = CommandKind::Stop { savepoint: false };
+    world.run_fed(|job| pipeline(job, &source, &output), stop, feed);
     for n in items / 2..items {
         input.push(0, n);
     }

@@ -76,6 +76,26 @@ impl World {
         ended
     }
 
+    /// Runs until `order` was carried out, once records flowed and `feed` has come back. A stop
+    /// cuts off what is not read yet, so `feed` waits for what must have been.
+    pub(crate) fn run_fed(
+        &self,
+        pipeline: impl Fn(&Job),
+        order: CommandKind,
+        feed: impl FnOnce() + Send + 'static,
+    ) -> Arc<JobStatus> {
+        let (control, orders) = Control::by_hand();
+        let feeder = std::thread::spawn(move || {
+            await_running(&orders);
+            feed();
+            give(&orders, order).expect("runs").expect("is carried out");
+        });
+        let (ended, status) = self.start(pipeline, control);
+        feeder.join().expect("no panic");
+        ended.expect("it ends well");
+        status
+    }
+
     /// The error of a run that must fail.
     pub(crate) fn error(&self, pipeline: impl Fn(&Job)) -> String {
         self.run(pipeline).expect_err("must fail").to_string()
@@ -100,4 +120,16 @@ pub(crate) fn await_running(orders: &mpsc::Sender<Command>) {
         refused.is_some_and(|reason| reason.contains("ask again"))
     };
     (0..2_000).take_while(beginning).for_each(drop);
+}
+
+/// Waits until `done`, which is asked now and then.
+///
+/// # Panics
+/// When it takes two minutes.
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(120), "{what}: not within two minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -34,8 +34,8 @@ const SLOW_MS: (u64, u64) = (20, 300);
 const REFUSED: (u64, u64) = (2, 10);
 /// Threads of others: some for each processor of most machines.
 const CROWD: u32 = 16;
-/// A run comes by a point later than in its first half only if nothing delays it.
-const EARLY_PERCENT: u64 = 50;
+/// A run comes by a point so early, whatever delays it.
+const EARLY_PERCENT: u64 = 20;
 
 /// A fault and what brings it about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,6 +44,16 @@ pub(super) enum Blow {
     },
 }
 
+impl Blow {
+    /// The same, so much later.
+    fn later(self, ms: u64) -> Blow {
+        match self {
+            Blow::Killed { after_ms } => Blow::Killed { after_ms: after_ms + ms },
+            at_point @ Blow::Point(_) => at_point,
+        }
+    }
+}
+
 /// One run of a life that is to be disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Death {
@@ -159,7 +169,10 @@ impl Plan {
                 let fault = (self.wanted.faults && !turn.is_multiple_of(2))
                     .then(|| Fault::drawn(turn / 2, &self.passings, chance))
                     .flatten();
-                Death { fault, ..self.at_random(chance) }
+                let death = self.at_random(chance);
+                // It must have been met first.
+                let later = fault.map_or(0, |_| self.run_ms / 4);
+                Death { fault, blow: death.blow.later(later), ..death }
             }
         }
     }

@@ -142,6 +142,9 @@ pub(crate) fn passes(code: Code) -> bool {
             | Code::CoordinatorLoadInProgress
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            // A broker that has come back leads anew: what is known of its epoch is out of date.
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
             | Code::BrokerNotAvailable
             | Code::ReplicaNotAvailable
             | Code::NetworkException
@@ -352,4 +355,18 @@ fn is_login(code: Code) -> bool {
 fn failed(error: rdkafka::error::KafkaError) -> Failed {
     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
     Failed { code, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_came_back_is_asked_again_and_a_refusal_is_not() {
+        let moved =
+            [Code::FencedLeaderEpoch, Code::UnknownLeaderEpoch, Code::NotLeaderForPartition];
+        assert!(moved.into_iter().all(passes));
+        let refused = [Code::TopicAuthorizationFailed, Code::UnknownTopic, Code::InvalidRequest];
+        assert!(!refused.into_iter().any(passes));
+    }
 }
