@@ -171,7 +171,8 @@ fn noise(n: u64, bytes: usize) -> String {
     text
 }
 
-fn pipeline(job: &Job, work: Work, feed: &Arc<Feed>) {
+/// The sums of `work`, one a record if it answers.
+pub(crate) fn sums(job: &Job, work: Work, feed: &Arc<Feed>) -> Stream<u64> {
     let Work { keys, text_bytes, answers, .. } = work;
     let seen = feed.clone();
     let add = move |(sum, text): &mut (u64, String), n: u64| {
@@ -188,7 +189,17 @@ fn pipeline(job: &Job, work: Work, feed: &Arc<Feed>) {
         .parallelism(1)
         .key_by(move |n| n % keys)
         .flat_scan("sum", add)
-        .sink("answers", Answers(feed.clone()));
+}
+
+/// The settings of a job that does `work` and keeps everything in `folder`.
+pub(crate) fn config(work: Work, folder: &Path) -> Config {
+    let mut config = Config::for_job("bench");
+    (config.workers, config.parallelism) = (WORKERS, WORKERS);
+    config.checkpoint.path = folder.join("checkpoints").display().to_string();
+    config.checkpoint.interval = work.interval;
+    config.spill.dir = folder.join("spill").display().to_string();
+    config.restart.attempts = 0;
+    config
 }
 
 /// A run under way.
@@ -207,14 +218,9 @@ impl Running {
     pub(crate) fn start(work: Work, folder: &Path) -> Running {
         let feed = Arc::new(Feed::default());
         let job = Job::new(serde_json::Value::Null);
-        pipeline(&job, work, &feed);
+        sums(&job, work, &feed).sink("answers", Answers(feed.clone()));
         let graph = job.into_graph();
-        let mut config = Config::for_job("bench");
-        (config.workers, config.parallelism) = (WORKERS, WORKERS);
-        config.checkpoint.path = folder.join("checkpoints").display().to_string();
-        config.checkpoint.interval = work.interval;
-        config.spill.dir = folder.join("spill").display().to_string();
-        config.restart.attempts = 0;
+        let config = config(work, folder);
         let status = Arc::new(JobStatus::of("bench", &graph));
         let (control, orders) = Control::by_hand();
         let shown = status.clone();

@@ -13,6 +13,7 @@ mod draw;
 mod gauge;
 mod history;
 mod job;
+mod recovery;
 mod restores;
 mod rocks_direct;
 mod row;
@@ -44,10 +45,12 @@ fn rows(mut words: impl Iterator<Item = String>) -> anyhow::Result<()> {
         "rocksdb" => spilled::resident_rows(),
         "spilled" => spilled::rows(size),
         "restores" => restores::rows(size),
+        "recovery" => recovery::rows(),
         "history" => history::rows(size),
         "timers" => timers::rows(),
         _ => anyhow::bail!(
-            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, history, timers"
+            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, recovery, history, \
+             timers"
         ),
     }
 }
@@ -55,8 +58,9 @@ fn rows(mut words: impl Iterator<Item = String>) -> anyhow::Result<()> {
 fn main() -> anyhow::Result<()> {
     // `--bench` is what cargo adds by itself.
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench").peekable();
-    match words.next_if(|word| word == "rows") {
-        Some(_) => rows(words),
+    match words.next_if(|word| word == "rows" || word == recovery::CHILD).as_deref() {
+        Some("rows") => rows(words),
+        Some(_) => recovery::child(words.next().unwrap_or_default().as_ref()),
         None => direct::run(words),
     }
 }

@@ -17,8 +17,8 @@ use crate::cargo;
 use crate::say::{Progress, spoken};
 
 /// The groups of rows of `benches/state`.
-const GROUPS: [&str; 7] =
-    ["cut", "checkpoints", "rocksdb", "spilled", "restores", "history", "timers"];
+const GROUPS: [&str; 8] =
+    ["cut", "checkpoints", "rocksdb", "spilled", "restores", "recovery", "history", "timers"];
 /// Runs of `benches/jobs`: keys, milliseconds from checkpoint to checkpoint, events.
 const JOBS: [(&str, &str, &str); 2] =
     [("100000", "0,100", "40000000"), ("10000000", "1000,100", "20000000")];
