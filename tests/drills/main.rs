@@ -40,6 +40,15 @@ fn random_kills_and_zombies_change_nothing() {
 }
 
 #[test]
+fn disks_clocks_and_processors_that_misbehave_change_nothing() {
+    let drill = drill_job(&["--faults"]);
+    let report = drill.exact();
+    let met = report.value["faults"].as_object().expect("faults");
+    let met: Vec<&str> = met.keys().map(String::as_str).collect();
+    assert_eq!(met, ["clock ahead", "clock back", "crowd", "full disk", "slow disk"]);
+}
+
+#[test]
 fn the_examples_pass_their_drills() {
     let points = "checkpoint.delta.synced,checkpoint.manifest.written,restore.applied,file.rename";
     for (name, settings) in [
