@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::expected::Work;
-use crate::setup::Setup;
+use crate::setup::{Options, Setup};
 use crate::{JOB, ROLE};
 
 /// What a process took from its start to its end.
@@ -20,33 +20,47 @@ pub(crate) struct Spent {
 }
 
 /// One run of the engine.
-pub(crate) struct Job<'a> {
+pub(crate) struct Job {
     pub(crate) work: Work,
-    pub(crate) input: &'a str,
-    pub(crate) output: &'a str,
+    pub(crate) input: String,
+    pub(crate) output: String,
     pub(crate) parallelism: u32,
     pub(crate) checkpoint_ms: u64,
     pub(crate) to_end: bool,
 }
 
-impl Job<'_> {
+impl Job {
+    /// One without an end, between topics of its own: made, empty, `NAME-in` and `NAME-out`.
+    pub(crate) fn endless(
+        setup: &Setup,
+        name: &str,
+        (work, checkpoint_ms): (Work, u64),
+        options: &Options,
+    ) -> Result<Job> {
+        let (input, output) = (format!("{name}-in"), format!("{name}-out"));
+        setup.topic(&input)?;
+        setup.topic(&output)?;
+        let parallelism = options.parallelism;
+        Ok(Job { work, input, output, parallelism, checkpoint_ms, to_end: false })
+    }
+
     /// Where its checkpoints lie.
     pub(crate) fn checkpoints(&self, setup: &Setup) -> std::path::PathBuf {
-        setup.folder().join(self.output)
+        setup.folder().join(&self.output)
     }
 
     /// Starts it; started again, it goes on where it was.
     pub(crate) fn start(&self, setup: &Setup) -> Result<Child> {
         let mut command = role("engine")?;
         command
-            .env(JOB, self.output)
+            .env(JOB, &self.output)
             .arg("run")
             .args(["--parallelism", &self.parallelism.to_string()]);
         for (name, value) in [
             ("brokers", setup.address().to_string()),
             ("work", self.work.name().to_owned()),
-            ("input", self.input.to_owned()),
-            ("output", self.output.to_owned()),
+            ("input", self.input.clone()),
+            ("output", self.output.clone()),
             ("to_end", self.to_end.to_string()),
         ] {
             command.arg("--set").arg(format!("{name}={value}"));

@@ -38,12 +38,8 @@ fn look(pid: u32) -> Result<[u64; 3]> {
 }
 
 pub(super) fn measure(setup: &Setup, options: &Options) -> Result<()> {
-    let (input, output) = ("flat-in", "flat-out");
-    setup.topic(input)?;
-    setup.topic(output)?;
-    let (parallelism, checkpoint_ms) = (options.parallelism, CHECKPOINT_MS);
-    let job = Job { work: Work::Running, input, output, parallelism, checkpoint_ms, to_end: false };
-    let paced = Paced::start(setup.address(), input, RATE)?;
+    let job = Job::endless(setup, "flat", (Work::Running, CHECKPOINT_MS), options)?;
+    let paced = Paced::start(setup.address(), &job.input, RATE)?;
     let mut running = job.start(setup)?;
     let (began, mut first) = (Instant::now(), None);
     // Ten times as long as it should take.

@@ -50,12 +50,8 @@ impl Seen {
 }
 
 pub(super) fn measure(setup: &Setup, options: &Options) -> Result<()> {
-    let (input, output) = ("kills-in", "kills-out");
-    setup.topic(input)?;
-    setup.topic(output)?;
-    let (parallelism, checkpoint_ms) = (options.parallelism, CHECKPOINT_MS);
-    let job = Job { work: Work::Running, input, output, parallelism, checkpoint_ms, to_end: false };
-    let paced = Paced::start(setup.address(), input, options.rate)?;
+    let job = Job::endless(setup, "kills", (Work::Running, CHECKPOINT_MS), options)?;
+    let paced = Paced::start(setup.address(), &job.input, options.rate)?;
     let mut running = job.start(setup)?;
     for kill in 1..=options.kills {
         std::thread::sleep(RUNS);
@@ -66,7 +62,7 @@ pub(super) fn measure(setup: &Setup, options: &Options) -> Result<()> {
     }
     let written = paced.stop()?;
     eprintln!("reading {written} results");
-    let mut reader = Reader::open(setup.address(), output)?;
+    let mut reader = Reader::open(setup.address(), &job.output)?;
     let mut seen = Seen { by_key: vec![0; KEYS as usize], all: 0 };
     let mut last = Instant::now();
     while seen.all < written {

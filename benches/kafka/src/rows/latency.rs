@@ -18,14 +18,10 @@ const WARM: Duration = Duration::from_secs(5);
 const MEASURED: Duration = Duration::from_secs(30);
 
 pub(super) fn measure(setup: &Setup, options: &Options) -> Result<()> {
-    let (input, output) = ("latency-in", "latency-out");
-    setup.topic(input)?;
-    setup.topic(output)?;
-    let (parallelism, checkpoint_ms) = (options.parallelism, CHECKPOINT_MS);
-    let job = Job { work: Work::Copy, input, output, parallelism, checkpoint_ms, to_end: false };
+    let job = Job::endless(setup, "latency", (Work::Copy, CHECKPOINT_MS), options)?;
     let running = job.start(setup)?;
-    let paced = Paced::start(setup.address(), input, RATE)?;
-    let mut reader = Reader::open(setup.address(), output)?;
+    let paced = Paced::start(setup.address(), &job.input, RATE)?;
+    let mut reader = Reader::open(setup.address(), &job.output)?;
     let (began, mut late) = (Instant::now(), Vec::new());
     while began.elapsed() < WARM + MEASURED {
         let counts = began.elapsed() >= WARM;

@@ -31,13 +31,9 @@ fn read_on(reader: &mut Reader, time: Duration) -> Result<()> {
 }
 
 pub(super) fn measure(setup: &Setup, options: &Options) -> Result<()> {
-    let (input, output) = ("restart-in", "restart-out");
-    setup.topic(input)?;
-    setup.topic(output)?;
-    let (parallelism, checkpoint_ms) = (options.parallelism, CHECKPOINT_MS);
-    let job = Job { work: Work::Running, input, output, parallelism, checkpoint_ms, to_end: false };
-    let paced = Paced::start(setup.address(), input, RATE)?;
-    let mut reader = Reader::open(setup.address(), output)?;
+    let job = Job::endless(setup, "restart", (Work::Running, CHECKPOINT_MS), options)?;
+    let paced = Paced::start(setup.address(), &job.input, RATE)?;
+    let mut reader = Reader::open(setup.address(), &job.output)?;
     let mut running = job.start(setup)?;
     let mut times = Vec::new();
     for _ in 0..KILLS {

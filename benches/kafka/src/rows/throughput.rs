@@ -78,8 +78,8 @@ fn one(setup: &Setup, options: &Options, work: Work) -> Result<()> {
             let name = format!("engine-{}-{round}-{interval}", work.name());
             let start = |output: &str| {
                 let (parallelism, checkpoint_ms) = (options.parallelism, *interval);
-                Job { work, input: INPUT, output, parallelism, checkpoint_ms, to_end: true }
-                    .start(setup)
+                let (input, output) = (INPUT.to_owned(), output.to_owned());
+                Job { work, input, output, parallelism, checkpoint_ms, to_end: true }.start(setup)
             };
             measured.add(into_topic(setup, (&name, expected), start)?, options.records);
         }
