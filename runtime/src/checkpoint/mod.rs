@@ -56,6 +56,7 @@ pub mod state_reader;
 pub mod store;
 pub mod verify;
 pub mod view;
+pub mod walk;
 
 #[cfg(test)]
 mod damage_tests;
