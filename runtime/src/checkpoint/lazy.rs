@@ -71,10 +71,7 @@ pub struct FileRows {
 }
 
 impl FileRows {
-    fn ask<T>(
-        &self,
-        ask: impl FnOnce(Sender<Result<T, StoreError>>) -> Asked,
-    ) -> Result<T> {
+    fn ask<T>(&self, ask: impl FnOnce(Sender<Result<T, StoreError>>) -> Asked) -> Result<T> {
         let (answer, answered) = channel();
         let question = Question { state: self.state, asked: ask(answer) };
         self.questions.send(question).map_err(|_| ended())?;

@@ -64,6 +64,8 @@ mod damage_tests;
 mod store_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod walk_tests;
 
 pub use chain::Chain;
 pub use choose::{Choice, Decided, RestoreError};

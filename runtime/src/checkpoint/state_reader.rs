@@ -80,7 +80,8 @@ impl StateReader {
                 let layers = self.files.layers(group, &uid.0, state).await?;
                 let found = self.files.find(&layers, &Bytes::new(), [key_bytes.clone()]).await?;
                 let (namespace, key) = (Bytes::new(), key_bytes);
-                let row = |value| Row { group, namespace: namespace.clone(), key: key.clone(), value };
+                let row =
+                    |value| Row { group, namespace: namespace.clone(), key: key.clone(), value };
                 return Ok(found.into_iter().flatten().map(row).collect());
             }
             Some(StateKind::List | StateKind::Map) => {
