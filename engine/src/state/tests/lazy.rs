@@ -210,6 +210,26 @@ fn a_restored_list_is_added_to_unread_again_and_again() {
     }
 }
 
+#[test]
+fn a_list_that_is_added_to_unread_and_then_removed_does_not_come_back() {
+    let stored = collections();
+    let all = |subtask: &mut Subtask, change: fn(u16) -> Change| {
+        (0..KEYS + 9).for_each(|key| subtask.change(&change(key)));
+    };
+    let mut spilled = Subtask::spilling(ALL, true);
+    spilled.restore(&stored);
+    spilled.store.evict(1, usize::MAX);
+    for mut subtask in [spilled, counted(&stored, 2, "lists").0] {
+        all(&mut subtask, |key| Change::Push(key, 1));
+        all(&mut subtask, Change::ClearList);
+        let mut stored = stored.clone();
+        stored.extend(subtask.snapshot(SnapshotMode::Delta, 10, |_| {}));
+        warm(&mut subtask);
+        assert!(subtask.plain(KEYS + 9).lists.is_empty(), "in the attempt");
+        assert!(restored(&stored).plain(KEYS + 9).lists.is_empty(), "restored");
+    }
+}
+
 /// Files of which every block is damaged.
 struct Damaged;
 
