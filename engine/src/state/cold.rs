@@ -123,7 +123,7 @@ impl Cold {
         self.unread.as_mut().map(|unread| unread.rows.page(wait))
     }
 
-    /// The next rows of an entry of many, behind the encoded row key `after`: puts, none at the end.
+    /// The next rows of an entry of many, behind the row key `after`: as puts, none at the end.
     pub(super) fn read_stored_part(
         &mut self,
         entry: (KeyGroup, &[u8]),

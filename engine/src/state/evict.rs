@@ -1,5 +1,5 @@
-//! From a table into its [`Cold`] part: evicting by CLOCK, and walking both. [`super::fetch`] is the
-//! way back.
+//! From a table into its [`Cold`] part: evicting by CLOCK, and walking both. The way back is
+//! [`super::fetch`].
 //!
 //! 1. [`Table::evict`] goes round the segments. What was not used since the last round is written,
 //!    for the snapshots that still want it and then to the spill, and leaves memory.

@@ -1,11 +1,11 @@
-//! The way of an entry back into memory: from the spill tier, else from the files of a lazy restore.
-//! [`super::evict`] is the way out.
+//! The way of an entry back into memory: from the spill tier, else from the files of a lazy
+//! restore. [`super::evict`] is the way out.
 //!
 //! 1. [`Table::fetch`] brings an entry back when it is asked for; [`Table::prefetch`] all of a
 //!    batch with one read.
-//! 2. [`Table::to_add`] does not: what is added to an entry that may lie elsewhere begins a tail of
-//!    it. That is joined to its beginning when the entry is asked for; until then it may be written,
-//!    spilled and begun anew any number of times.
+//! 2. [`Table::adding`] does not: what is added to an entry that may lie elsewhere begins a tail
+//!    of it. That is joined to its beginning when the entry is asked for; until then it may be
+//!    written, spilled and begun anew any number of times.
 //!
 //! Invariants: where a tail is in memory, what lies elsewhere comes before it; tails that were
 //! spilled follow what is spilled before them, or what the files hold ([`Layout::begins`] tells
@@ -55,7 +55,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// # Errors
     /// When its value as of the last barrier cannot be written.
     #[inline]
-    pub(super) fn to_add(
+    pub(super) fn adding(
         &mut self,
         hash: KeyHash,
         key: &K,
@@ -65,7 +65,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.found_or_made(hash, key, elsewhere, || new(elsewhere))
     }
 
-    /// Whether an entry is not in memory and may lie elsewhere: then it counts as there from now on.
+    /// Whether an entry is not in memory and may lie elsewhere; then it counts as in memory.
     #[cold]
     fn begins_tail(&mut self, hash: KeyHash, key: &K) -> bool {
         if self.is_here(hash, key) {

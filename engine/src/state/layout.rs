@@ -107,8 +107,8 @@ pub(crate) trait Layout<K: Key, V>: Send {
         false
     }
 
-    /// Puts the `beginning`, if there is one, before a tail, which is whole then. `spilled`: it lies
-    /// in the spill tier, all of it.
+    /// Puts the `beginning`, if there is one, before a tail, which is whole then. `spilled`: all of
+    /// the beginning lies in the spill tier.
     fn join(&self, tail: &mut V, beginning: Option<V>, spilled: bool) {
         let _ = (tail, beginning, spilled);
         unreachable!("only an entry that is added to unread can be a tail")

@@ -34,10 +34,10 @@ impl<V: Data> ListState<V> {
             let life = scope.life(ttl);
             let (table, hash, key) = scope.table::<ListEntries<Until<V>>>(self.index);
             table.wrote();
-            table.to_add(hash, key, ListEntries::added)?.values.push((life.until, value));
+            table.adding(hash, key, ListEntries::added)?.values.push((life.until, value));
         } else {
             let (table, hash, key) = scope.table::<ListEntries<V>>(self.index);
-            table.to_add(hash, key, ListEntries::added)?.values.push(value);
+            table.adding(hash, key, ListEntries::added)?.values.push(value);
         }
         Ok(())
     }
