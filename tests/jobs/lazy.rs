@@ -12,9 +12,9 @@ use riverrun::connectors::memory::{MemoryInput, MemoryOutput, MemorySource};
 use riverrun::prelude::*;
 use riverrun::runtime::config::{Bytes, From};
 use riverrun::runtime::control::{CommandKind, Control};
-use riverrun::runtime::status::JobStatus;
+use riverrun::runtime::status::{JobStatus, Phase};
 
-use crate::world::{World, await_running, give};
+use crate::world::{World, give};
 
 const KEYS: u64 = 12_000;
 const STOP: CommandKind = CommandKind::Stop { savepoint: false };
@@ -57,10 +57,16 @@ impl Sums {
         feed: impl FnOnce(&MemoryInput<u64>) + Send + 'static,
     ) -> Arc<JobStatus> {
         let (control, orders) = Control::by_hand();
-        let input = self.input.clone();
+        let (input, output) = (self.input.clone(), self.output.clone());
+        let before = output.items().len();
         let feeder = std::thread::spawn(move || {
-            await_running(&orders);
+            // At once, so that the first record finds next to nothing read.
             feed(&input);
+            let began = Instant::now();
+            while output.items().len() == before {
+                assert!(began.elapsed() < Duration::from_secs(60), "nothing comes");
+                std::thread::sleep(Duration::from_millis(1));
+            }
             give(&orders, order).expect("runs").expect("stops");
         });
         let (ended, status) = world.start(|job| self.pipeline(job), control);
@@ -220,9 +226,8 @@ fn all_is_warm_by_itself_and_the_status_says_when() {
     let status = Arc::new(JobStatus::of("test", &graph));
     let watched = status.clone();
     let watcher = std::thread::spawn(move || {
-        await_running(&orders);
         let began = Instant::now();
-        while watched.cold_states() > 0 {
+        while watched.phase() != Phase::Running || watched.cold_states() > 0 {
             assert!(began.elapsed() < Duration::from_secs(60), "it never gets warm");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -233,4 +238,133 @@ fn all_is_warm_by_itself_and_the_status_says_when() {
         riverrun::runtime::run::run_job("test", graph, config, options, status.clone(), control);
     watcher.join().expect("no panic");
     ended.expect("it stops");
+}
+
+/// Long enough that a list of some takes several blocks.
+fn text(n: u64) -> String {
+    format!("{n:>60}")
+}
+
+/// Each number adds to the list and to the map of its key; every third shows both. Number 0 makes
+/// those of its key large.
+struct Kept {
+    list: ListState<String>,
+    map: MapState<u64, u64>,
+    fails: Arc<AtomicU64>,
+}
+
+/// A key, its list, its map.
+type Shown = (u64, Vec<String>, Vec<(u64, u64)>);
+
+const KEPT: u64 = 2_000;
+const LARGE: u64 = 30_000;
+
+impl ProcessFunction for Kept {
+    type Key = u64;
+    type In = u64;
+    type Out = Shown;
+
+    fn process(&mut self, n: u64, ctx: &mut Context<u64, Shown>) -> Result<()> {
+        let told = self.fails.compare_exchange(n, u64::MAX, Ordering::Relaxed, Ordering::Relaxed);
+        assert!(told.is_err(), "told to fail at {n}");
+        for n in 0..if n == 0 { LARGE } else { 0 } {
+            self.list.push(ctx, text(n))?;
+            self.map.insert(ctx, n, n)?;
+        }
+        self.list.push(ctx, text(n))?;
+        *self.map.or_default(ctx, &(n % 7))? += n;
+        if n.is_multiple_of(3) {
+            let list = self.list.iter(ctx)?.cloned().collect();
+            let map = self.map.iter(ctx)?.map(|(key, sum)| (*key, *sum)).collect();
+            ctx.emit((n % KEPT, list, map));
+        }
+        Ok(())
+    }
+}
+
+/// What is shown for these numbers, in order.
+fn shown(numbers: &[u64]) -> BTreeMap<u64, Vec<Shown>> {
+    let mut kept: BTreeMap<u64, (Vec<String>, BTreeMap<u64, u64>)> = BTreeMap::new();
+    let mut all: BTreeMap<u64, Vec<Shown>> = BTreeMap::new();
+    for n in numbers {
+        let (list, map) = kept.entry(n % KEPT).or_default();
+        for n in 0..if *n == 0 { LARGE } else { 0 } {
+            list.push(text(n));
+            map.insert(n, n);
+        }
+        list.push(text(*n));
+        *map.entry(n % 7).or_default() += n;
+        if n.is_multiple_of(3) {
+            let map = map.iter().map(|(key, sum)| (*key, *sum)).collect();
+            all.entry(n % KEPT).or_default().push((n % KEPT, list.clone(), map));
+        }
+    }
+    all
+}
+
+#[test]
+fn lists_and_maps_are_what_they_were_through_lazy_restores() {
+    let mut world = world();
+    let (source, input) = MemorySource::live(1);
+    let (output, fails) = (MemoryOutput::new(), Arc::new(AtomicU64::new(u64::MAX)));
+    let pipeline = |job: &Job| {
+        let fails = fails.clone();
+        let open = move |op: &mut Declare<u64>| {
+            let (list, map, fails) = (op.list("list"), op.map("map"), fails.clone());
+            Kept { list, map, fails }
+        };
+        let numbers = job.source("numbers", source.clone()).key_by(|n| n % KEPT);
+        numbers.process("kept", open).sink("out", output.sink());
+    };
+    let (mut all, mut cold) = (Vec::new(), 0);
+    for (round, parallelism) in (0_u64..).zip([2, 3, 1, 2, 4]) {
+        world = world.at(parallelism);
+        let step = [1, 977, 1, 13, 1][round as usize];
+        let numbers: Vec<u64> = (0..KEPT).step_by(step).map(|n| n + round * KEPT).collect();
+        all.extend(&numbers);
+        let fails_at = if round % 2 == 1 { numbers[numbers.len() / 2] } else { u64::MAX };
+        fails.store(fails_at, Ordering::Relaxed);
+        let wanted = shown(&all).values().map(Vec::len).sum::<usize>();
+        let (control, orders) = Control::by_hand();
+        let (input, output) = (input.clone(), output.clone());
+        let job = Job::new(serde_json::Value::Null);
+        pipeline(&job);
+        let graph = job.into_graph();
+        let status = Arc::new(JobStatus::of("test", &graph));
+        let watched = status.clone();
+        let feeder = std::thread::spawn(move || {
+            // At once, so that the first record finds next to nothing read.
+            push(&input, &numbers);
+            let (began, mut cold) = (Instant::now(), 0);
+            while output.items().len() < wanted {
+                assert!(began.elapsed() < Duration::from_secs(60), "nothing comes");
+                cold = watched.cold_states().max(cold);
+                std::thread::yield_now();
+            }
+            let stop = CommandKind::Stop { savepoint: round == 2 };
+            give(&orders, stop).expect("runs").expect("stops");
+            cold
+        });
+        let (config, options) = (&world.config, &world.options);
+        let ended = riverrun::runtime::run::run_job(
+            "test",
+            graph,
+            config,
+            options,
+            status.clone(),
+            control,
+        );
+        cold += feeder.join().expect("no panic");
+        ended.expect("it stops well");
+        assert_eq!(status.cold_states(), 0, "nothing is left behind by a run");
+    }
+    assert!(cold > 0, "all was read before the first record");
+    let mut got: BTreeMap<u64, Vec<Shown>> = BTreeMap::new();
+    for item in output.items() {
+        got.entry(item.0).or_default().push(item);
+    }
+    let expected = shown(&all);
+    let wrong = expected.iter().find(|(key, items)| got.get(key) != Some(items));
+    assert!(wrong.is_none(), "key {:?}", wrong.map(|(key, _)| key));
+    assert_eq!(got.len(), expected.len());
 }

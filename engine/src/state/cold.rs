@@ -49,8 +49,18 @@ struct Unread {
     removed: Vec<Option<BTreeSet<Vec<u8>>>>,
     /// Bytes of the removed keys, with what a set takes for each.
     removed_bytes: usize,
+    /// The entry of many rows of which a page may bring more.
+    open: Option<OpenEntry>,
 }
 
+/// Rows of one entry that come page by page.
+pub(super) struct OpenEntry {
+    /// Its encoded key.
+    pub(super) key: Vec<u8>,
+    /// The rows so far, as [`entry`] has them: at most what the entry takes as rows. `None` where
+    /// something newer is known.
+    pub(super) rows: Option<Vec<u8>>,
+}
 /// What a set takes for a key beside its bytes.
 const REMOVED_OVERHEAD: usize = 48;
 
@@ -59,7 +69,8 @@ impl Cold {
     pub(super) fn over(rows: Box<dyn StoredRows>, groups: usize) -> Self {
         let left = usize::try_from(rows.rows()).unwrap_or(usize::MAX);
         let removed = (0..groups).map(|_| Some(BTreeSet::new())).collect();
-        Cold { unread: Some(Unread { rows, left, removed, removed_bytes: 0 }), ..Cold::default() }
+        let unread = Unread { rows, left, removed, removed_bytes: 0, open: None };
+        Cold { unread: Some(unread), ..Cold::default() }
     }
 
     /// Whether anything can be evicted.
@@ -112,10 +123,34 @@ impl Cold {
         self.unread.as_mut().map(|unread| unread.rows.page(wait))
     }
 
-    /// An entry was read from the files.
-    pub(super) fn one_read(&mut self) {
+    /// The next rows of an entry of many, behind the row key `after`: as puts, none at the end.
+    pub(super) fn read_stored_part(
+        &mut self,
+        entry: (KeyGroup, &[u8]),
+        after: Option<&[u8]>,
+    ) -> Result<Vec<u8>> {
+        match &mut self.unread {
+            Some(unread) => unread.rows.read_part(entry, after),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// So many rows of an entry were read from the files.
+    pub(super) fn have_read(&mut self, rows: usize) {
         if let Some(unread) = &mut self.unread {
-            unread.left = unread.left.saturating_sub(1);
+            unread.left = unread.left.saturating_sub(rows);
+        }
+    }
+
+    /// Takes out the entry of which a page may bring more.
+    pub(super) fn take_open(&mut self) -> Option<OpenEntry> {
+        self.unread.as_mut().and_then(|unread| unread.open.take())
+    }
+
+    /// The next page may bring more of this entry.
+    pub(super) fn leave_open(&mut self, open: Option<OpenEntry>) {
+        if let Some(unread) = &mut self.unread {
+            unread.open = open;
         }
     }
 
@@ -158,8 +193,11 @@ impl Cold {
 
     /// Bytes of memory it takes itself.
     pub(super) fn bytes(&self) -> usize {
-        let unread = self.unread.as_ref();
-        self.filter.bytes() + unread.map_or(0, |unread| unread.removed_bytes + unread.rows.bytes())
+        let unread = self.unread.as_ref().map_or(0, |unread| {
+            let open = unread.open.as_ref().and_then(|open| open.rows.as_ref());
+            unread.removed_bytes + unread.rows.bytes() + open.map_or(0, Vec::capacity)
+        });
+        self.filter.bytes() + unread
     }
 
     /// Reads single rows, by full keys; one answer each.
@@ -171,16 +209,38 @@ impl Cold {
 
     /// Reads every row that begins with `prefix`, a full key.
     pub(super) fn read_all(&mut self, prefix: &[u8]) -> Result<Page> {
-        let (mut all, mut page) = (Vec::new(), Vec::new());
+        let mut all = Vec::new();
+        self.each_row(prefix, |key, value| {
+            all.push((key, value));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Reads every row that begins with `prefix`, a full key, a page at a time.
+    pub(super) fn each_row(
+        &mut self,
+        prefix: &[u8],
+        mut see: impl FnMut(Vec<u8>, Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let mut page = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
         loop {
-            let after = all.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| key.as_slice());
-            self.spill().scan(prefix, after, PAGE_ROWS, &mut page)?;
+            self.spill().scan(prefix, after.as_deref(), PAGE_ROWS, &mut page)?;
             let last = page.len() < PAGE_ROWS;
-            all.append(&mut page);
+            after = page.last().map(|(key, _)| key.clone());
+            page.drain(..).try_for_each(|(key, value)| see(key, value))?;
             if last {
-                return Ok(all);
+                return Ok(());
             }
         }
+    }
+
+    /// The full key of the first row that begins with `prefix`, a full key.
+    pub(super) fn first_row(&mut self, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut page = Vec::new();
+        self.spill().scan(prefix, None, 1, &mut page)?;
+        Ok(page.pop().map(|(key, _)| key))
     }
 
     /// Reads the next rows of a key group behind the full key `after`.
@@ -193,9 +253,12 @@ impl Cold {
     /// Removes the rows of an entry, by its full key.
     pub(super) fn forget(&mut self, key: &[u8], parts: bool) -> Result<()> {
         if parts {
-            for (key, _) in self.read_all(key)? {
-                self.batch.delete(&key);
-            }
+            let mut gone = Vec::new();
+            self.each_row(key, |key, _| {
+                gone.push(key);
+                Ok(())
+            })?;
+            gone.iter().for_each(|key| self.batch.delete(key));
         } else {
             self.batch.delete(key);
         }

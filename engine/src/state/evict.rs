@@ -1,20 +1,19 @@
-//! Between a table and its [`Cold`] part: evicting by CLOCK, fetching again, walking both.
+//! From a table into its [`Cold`] part: evicting by CLOCK, and walking both. The way back is
+//! [`super::fetch`].
 //!
 //! 1. [`Table::evict`] goes round the segments. What was not used since the last round is written,
 //!    for the snapshots that still want it and then to the spill, and leaves memory.
-//! 2. [`Table::fetch`] brings an entry back when it is asked for; [`Table::prefetch`] all of a
-//!    batch with one read.
-//! 3. [`Table::walk_part`] shows every entry, without bringing any back.
+//! 2. [`Table::walk_part`] shows every entry, without bringing any back.
 
 use super::codec::Bytes;
 use super::cold::{Cold, PAGE_ROWS, full_key};
 use super::cut::Budget;
 use super::entry::{Entry, Op};
+use super::fetch::Here;
 use super::layout::Rows;
 use super::log::RowSink;
-use super::segment::{Dirty, ENTRIES_MAX, Mark, Pending, Segment, Slot, kept, sub_group};
+use super::segment::{Dirty, ENTRIES_MAX, Pending, Segment, Slot, sub_group};
 use super::table::{Table, write, write_before};
-use super::warm::Missed;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
 use crate::operator::Result;
@@ -47,7 +46,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(evicted)
     }
 
-    fn cold_mut(&mut self) -> &mut Cold {
+    pub(super) fn cold_mut(&mut self) -> &mut Cold {
         self.cold.as_deref_mut().expect("is there where something may be spilled")
     }
 
@@ -104,121 +103,6 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             Some(error) => Err(error.context("evicting an entry")),
             None => Ok(evicted),
         }
-    }
-
-    /// Brings an entry back into memory, if it is spilled.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn fetch(&mut self, hash: KeyHash, key: &K) -> Result<()> {
-        if self.is_here(hash, key) {
-            return Ok(());
-        }
-        let (spilled, unread) = (self.may_be_spilled(hash), self.may_be_unread(hash));
-        if !spilled && !unread {
-            return Ok(());
-        }
-        let full = self.full_key_of(hash, key)?;
-        if (spilled && self.fetch_spilled(hash, key, &full)?) || !unread {
-            return Ok(());
-        }
-        self.fetch_unread(vec![(hash, key.clone(), full)])
-    }
-
-    /// Brings an entry back from the spill, if it lies there; whether it did.
-    fn fetch_spilled(&mut self, hash: KeyHash, key: &K, full: &[u8]) -> Result<bool> {
-        let parts = self.layout.has_parts();
-        let cold = self.cold_mut();
-        let rows = if parts {
-            cold.read_all(full)?
-        } else {
-            let value = cold.read(&[full])?.pop().flatten();
-            value.map(|value| (full.to_vec(), value)).into_iter().collect()
-        };
-        let mut value = None;
-        for (row, bytes) in &rows {
-            let rest = &row[full.len()..];
-            let made = self.layout.absorb(value.as_mut(), rest, bytes, Bytes::Own)?;
-            value = made.or(value);
-        }
-        match value {
-            Some(value) => self.bring(hash, key.clone(), value).map(|()| true),
-            None => Ok(false),
-        }
-    }
-
-    /// Brings back what is not in memory of the keys of a batch, with one read of the spill and,
-    /// after a lazy restore, one of the files.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub fn prefetch<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) -> Result<()> {
-        if self.cold.is_none() || self.layout.has_parts() {
-            return Ok(());
-        }
-        let mut missed: Vec<Missed<K>> = Vec::new();
-        for (hash, key) in keys {
-            let elsewhere = self.may_be_spilled(hash) || self.may_be_unread(hash);
-            if elsewhere && !self.is_here(hash, key) {
-                missed.push((hash, key.clone(), self.full_key_of(hash, key)?));
-            }
-        }
-        missed.sort_unstable_by(|a, b| a.2.cmp(&b.2));
-        missed.dedup_by(|a, b| a.2 == b.2);
-        let (maybe, mut absent): (Vec<_>, Vec<_>) =
-            missed.into_iter().partition(|(hash, ..)| self.may_be_spilled(*hash));
-        let full: Vec<&[u8]> = maybe.iter().map(|(_, _, full)| full.as_slice()).collect();
-        let rows = if full.is_empty() { Vec::new() } else { self.cold_mut().read(&full)? };
-        for ((hash, key, full), bytes) in maybe.into_iter().zip(rows) {
-            match bytes {
-                Some(bytes) => {
-                    if let Some(value) = self.layout.absorb(None, &[], &bytes, Bytes::Own)? {
-                        self.bring(hash, key, value)?;
-                    }
-                }
-                None => absent.push((hash, key, full)),
-            }
-        }
-        self.fetch_unread(absent)
-    }
-
-    pub(super) fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {
-        let mut full = Vec::new();
-        full_key(self.range().position(hash) as u16, self.layout.namespace(), &mut full);
-        key::encode(key, &mut full)?;
-        Ok(full)
-    }
-
-    fn bring(&mut self, hash: KeyHash, key: K, mut value: V) -> Result<()> {
-        let mut mark = Mark::written(hash);
-        mark.touch();
-        // Where changes leave no mark, nothing could tell later that the spilled row is old.
-        if self.dirty != Dirty::No {
-            mark.set_spilled();
-            self.layout.fetched(&mut value);
-        }
-        self.cold_mut().have_come(1);
-        let mut slot = Slot { mark, key, value };
-        if self.writing_all && !self.will_be_written(hash, &slot.key)? {
-            // It is as it was at the barrier, and its segment was written without it.
-            let position = self.range().position(hash);
-            let log = &mut self.logs[position].then;
-            write(&mut slot, Rows::All, &mut *self.layout, log)?;
-        }
-        self.place(hash, slot);
-        Ok(())
-    }
-
-    /// For a full snapshot: whether an entry that comes back now will still be written with its
-    /// segment, or was written while it was spilled. Twice would be one row too many of a list.
-    fn will_be_written(&self, hash: KeyHash, key: &K) -> Result<bool> {
-        if matches!(self.segments[self.segment_of(hash)].then, Pending::All) {
-            return Ok(true);
-        }
-        let Some((position, after)) = &self.writing_spilled else { return Ok(true) };
-        let own = self.range().position(hash);
-        let full = self.full_key_of(hash, key)?;
-        let passed = after.as_ref().is_some_and(|after| full <= *after);
-        Ok(own < *position || (own == *position && passed))
     }
 
     /// Forgets what is spilled of a key group.
@@ -322,11 +206,6 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.cold.as_ref().is_some_and(|cold| cold.may_hold(hash))
     }
 
-    pub(super) fn is_here(&self, hash: KeyHash, key: &K) -> bool {
-        let slots = &self.segments[self.segment_of(hash)].slots;
-        slots.find(kept(hash), |slot| slot.key == *key).is_some()
-    }
-
     fn row_of<'a>(&self, full: &'a [u8]) -> Result<super::RowKey<'a, K>> {
         let (namespace, key) = full[2..].split_at(self.layout.namespace().len());
         self.layout.row_key(&Entry { op: Op::Put, namespace, key, value: &[] })
@@ -369,7 +248,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             let Some(page) = self.cold_page(position, after.as_deref())? else { return Ok(true) };
             for (full, value) in &page.rows {
                 let row = self.row_of(full)?;
-                if !self.is_here(row.hash, &row.key) {
+                // What is in memory was written with its segment, of a tail only that.
+                if self.here(row.hash, &row.key) != Here::Whole {
                     let (namespace, key) = full[2..].split_at(self.layout.namespace().len());
                     self.logs[position].then.put(namespace, key, value)?;
                 }

@@ -4,6 +4,7 @@
 use super::codec::{Bytes, TypeShape, ValueCodec};
 use super::entry::Entry;
 use super::log::RowSink;
+use crate::checkpoint::CheckpointId;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
 use crate::operator::Result;
@@ -89,7 +90,7 @@ pub(crate) trait Layout<K: Key, V>: Send {
     }
 
     /// Whether it is known what of the entry has changed since [`Layout::fetched`], and that is
-    /// little enough to be written alone.
+    /// little enough to be written alone. So it is of a tail: all of it.
     fn is_known_in_spill(&self, held: &V) -> bool {
         let _ = held;
         false
@@ -98,6 +99,31 @@ pub(crate) trait Layout<K: Key, V>: Send {
     /// Writes to the spill tier what has changed since [`Layout::fetched`].
     fn write_unspilled(&mut self, key: &K, held: &mut V, sink: &mut dyn RowSink) -> Result<()> {
         self.write(key, held, Rows::All, sink)
+    }
+
+    /// Whether this is only what was added to an entry that may lie elsewhere, unread.
+    fn is_tail(&self, held: &V) -> bool {
+        let _ = held;
+        false
+    }
+
+    /// Puts the `beginning`, if there is one, before a tail, which is whole then. `spilled`: all of
+    /// the beginning lies in the spill tier.
+    fn join(&self, tail: &mut V, beginning: Option<V>, spilled: bool) {
+        let _ = (tail, beginning, spilled);
+        unreachable!("only an entry that is added to unread can be a tail")
+    }
+
+    /// Whether spilled rows are a whole entry whose first one has this `rest`; else what comes
+    /// before them may lie in the files of a lazy restore.
+    fn begins(&self, rest: &[u8]) -> bool {
+        let _ = rest;
+        true
+    }
+
+    /// What is written from now on follows what this checkpoint holds, read or not.
+    fn follow(&self, checkpoint: CheckpointId) {
+        let _ = checkpoint;
     }
 
     /// Whether a row with this `rest` is a portion of its entry's one value.

@@ -3,7 +3,8 @@
 //!
 //! Called by the tables. Invariant: first comes, in its order, what happened before the barrier:
 //! rows that went, and rows written early because their entry left memory. Behind it come the rows
-//! as they were at the barrier, whose order does not matter.
+//! as they were at the barrier, whose order does not matter, and at last those that were added to
+//! entries whose other rows may be among them.
 
 use super::entry::{self, Entry, Op};
 use crate::checkpoint::Section;
@@ -14,6 +15,10 @@ use crate::operator::Result;
 pub(crate) trait RowSink {
     /// The row has this value.
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()>;
+    /// The same, behind all rows of its entry that are put otherwise.
+    fn put_behind(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
+        self.put(namespace, key, value)
+    }
     /// Every row whose key begins with `key` is first.
     fn delete(&mut self, namespace: &[u8], key: &[u8]) -> Result<()>;
 }
@@ -23,6 +28,7 @@ pub(crate) trait RowSink {
 pub(crate) struct Log {
     first: Vec<u8>,
     puts: Vec<u8>,
+    behind: Vec<u8>,
     entries: u64,
 }
 
@@ -50,7 +56,7 @@ impl Log {
 
     /// Bytes written so far.
     pub(crate) fn bytes(&self) -> usize {
-        self.first.len() + self.puts.len()
+        self.first.len() + self.puts.len() + self.behind.len()
     }
 
     /// Takes in what `other` holds of other rows.
@@ -58,12 +64,14 @@ impl Log {
         self.entries += other.entries;
         append(&mut self.first, other.first);
         append(&mut self.puts, other.puts);
+        append(&mut self.behind, other.behind);
     }
 
     /// This as the section of `group`.
     pub(crate) fn into_section(self, group: KeyGroup) -> Section {
         let mut bytes = self.first;
         append(&mut bytes, self.puts);
+        append(&mut bytes, self.behind);
         Section { group, entries: self.entries, bytes }
     }
 }
@@ -94,6 +102,11 @@ impl RowSink for Log {
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
         self.entries += 1;
         entry::write(&mut self.puts, Entry { op: Op::Put, namespace, key, value })
+    }
+
+    fn put_behind(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
+        self.entries += 1;
+        entry::write(&mut self.behind, Entry { op: Op::Put, namespace, key, value })
     }
 
     fn delete(&mut self, namespace: &[u8], key: &[u8]) -> Result<()> {

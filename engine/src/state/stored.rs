@@ -4,18 +4,24 @@
 //! Called by the tables of [`super`], on the thread of their subtask, between two batches.
 //!
 //! 1. Keys of a batch that are neither in memory nor spilled nor removed since are asked for at
-//!    once: [`StoredRows::read`].
+//!    once: [`StoredRows::read`]. An entry of many rows is read part by part:
+//!    [`StoredRows::read_part`].
 //! 2. Between batches the table takes pages ([`StoredRows::page`]), and places of them what it does
 //!    not know better. Of a row that comes several times the first counts: so whoever reads needs
-//!    no memory of what it has said.
+//!    no memory of what it has said. Rows of lists and maps come once, rising, since an entry must
+//!    be whole before it is placed.
 //! 3. [`StoredPage::Whole`] ends a key group, [`StoredPage::End`] all of them; then the door is
 //!    dropped.
 
+use crate::checkpoint::CheckpointId;
 use crate::key::KeyGroup;
 use crate::operator::Result;
 
-/// The rows of one state of a subtask, as a checkpoint holds them: one row a key.
+/// The rows of one state of a subtask, as a checkpoint holds them.
 pub trait StoredRows: Send {
+    /// Whose rows they are.
+    fn checkpoint(&self) -> CheckpointId;
+
     /// About how many rows there are.
     fn rows(&self) -> u64;
 
@@ -27,6 +33,14 @@ pub trait StoredRows: Send {
     /// # Errors
     /// When a file is damaged or the storage fails.
     fn read(&mut self, keys: &[(KeyGroup, &[u8])]) -> Result<Vec<Option<Vec<u8>>>>;
+
+    /// Reads rows of one entry of a list or map, those whose keys begin with its encoded key and
+    /// are above the row key `after`, rising: about 1 MiB of puts in the format of
+    /// [`super::entry`], none where there are no more. Waits for storage.
+    ///
+    /// # Errors
+    /// As [`StoredRows::read`].
+    fn read_part(&mut self, entry: (KeyGroup, &[u8]), after: Option<&[u8]>) -> Result<Vec<u8>>;
 
     /// The next page, key group by key group; waits for one only if told so.
     ///

@@ -291,6 +291,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         (hash, key, ended): (KeyHash, &K, Ended),
     ) -> Result<()> {
         let tracked = self.is_tracked();
+        let ended = match ended {
+            Ended::Nothing => return Ok(()),
+            // Of a list that was added to unread, only a part was looked at.
+            _ if self.layout.has_parts() => match self.get(hash, key)? {
+                Some(whole) => (sweep.look)(whole, now).ended,
+                None => return Ok(()),
+            },
+            some => some,
+        };
         match ended {
             Ended::Nothing => {}
             Ended::All => drop(self.remove(hash, key)?),

@@ -200,6 +200,19 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if self.cold.is_some() {
             self.fetch(hash, key)?;
         }
+        self.found_or_made(hash, key, false, new)
+    }
+
+    /// The value of a key in memory, to be changed, made by `new` where there is none; then
+    /// snapshots may hold the entry if it is `stored`.
+    #[inline]
+    pub(super) fn found_or_made(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+        stored: bool,
+        new: impl FnOnce() -> V,
+    ) -> Result<&mut V> {
         let mut at = self.segment_of(hash);
         if self.segments[at].is_full() {
             self.make_room(at);
@@ -213,7 +226,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             hashbrown::hash_table::Entry::Occupied(slot) => slot.into_mut(),
             hashbrown::hash_table::Entry::Vacant(vacant) => {
                 *len += 1;
-                let mut mark = Mark::new(hash);
+                let mut mark = if stored { Mark::written(hash) } else { Mark::new(hash) };
                 mark.set(*dirty);
                 mark.touch();
                 if *dirty != Dirty::No {
@@ -337,7 +350,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.dirty != Dirty::No
     }
 
-    /// How many keys; while a lazy restore goes on, about.
+    /// How many keys; while a lazy restore goes on, or some were added to unread, about.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len + self.cold.as_ref().map_or(0, |cold| cold.entries())

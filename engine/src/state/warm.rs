@@ -28,11 +28,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// The state is what `rows` hold: to be read as it is asked for, and by [`Table::warm`].
     pub(super) fn restore_from(&mut self, rows: Box<dyn StoredRows>) -> Result<()> {
         let alone = self.is_empty() && self.cold.is_none() && self.dirty != Dirty::No;
-        anyhow::ensure!(
-            alone && !self.layout.has_parts(),
-            "only a state of one value a key, with deltas, can be restored lazily"
-        );
+        anyhow::ensure!(alone, "only a state that is empty, with deltas, can be restored lazily");
         let groups = self.range().len();
+        self.layout.follow(rows.checkpoint());
         self.cold = Some(Box::new(Cold::over(rows, groups)));
         Ok(())
     }
@@ -78,7 +76,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             mark.touch();
         }
         if let Some(cold) = &mut self.cold {
-            cold.one_read();
+            cold.have_read(1);
         }
         self.place(hash, Slot { mark, key, value });
         Ok(())
@@ -106,6 +104,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             StoredPage::Later => return Ok(Warmth::Later),
             StoredPage::Rows(group, rows) => self.place_page(group, &rows)?,
             StoredPage::Whole(group) => {
+                self.settle_last(group)?;
                 if let Some(cold) = &mut self.cold {
                     cold.group_is_read(usize::from(group.0 - start));
                 }
@@ -125,6 +124,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     fn place_page(&mut self, group: KeyGroup, rows: &[u8]) -> Result<()> {
         let range = self.range();
         anyhow::ensure!(range.contains(group), "{group:?} is none of {range}");
+        if self.layout.has_parts() {
+            return self.place_parts(group, rows);
+        }
         let position = usize::from(group.0 - range.start);
         let mut maybe_spilled: Vec<(Missed<K>, &[u8])> = Vec::new();
         let mut rest = rows;

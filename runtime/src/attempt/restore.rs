@@ -192,9 +192,10 @@ impl Restore {
             None => Vec::new(),
         };
         if let Some(files) = state.files.get().filter(|_| !later.is_empty()) {
+            let files = (files, state.manifest.checkpoint);
             let doors = read_later(files, &uid.0, &later, range, || status.one_cold());
-            for (name, rows) in later.iter().zip(doors) {
-                operator.restore_from(name, Box::new(rows))?;
+            for (state, rows) in later.iter().zip(doors) {
+                operator.restore_from(&state.name, Box::new(rows))?;
             }
         }
         for (name, shape) in migrations_for(plan, uid) {

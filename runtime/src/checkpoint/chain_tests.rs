@@ -17,6 +17,7 @@ use crate::checkpoint::restore::RestoredState;
 use crate::checkpoint::run::merge::merge;
 use crate::checkpoint::run::sorted;
 use crate::checkpoint::testing::{FailingStore, block_on, manifest};
+use crate::checkpoint::walk::Walk;
 use crate::checkpoint::{CheckpointStore, Manifest, SegmentWriter, StateReader, StoreError};
 
 /// So few, so that every step meets every kind of range.
@@ -122,6 +123,13 @@ impl World {
             } else {
                 writer.add(&uid, "sum", section).expect("short names");
             }
+            let flat = flat(section);
+            if (id.0 + u64::from(section.group.0)).is_multiple_of(3) {
+                let flat = sorted(flat.group, std::slice::from_ref(&flat)).expect("entries");
+                writer.add_sorted(&uid, "flat", &flat).expect("in order");
+            } else {
+                writer.add(&uid, "flat", &flat).expect("short names");
+            }
         }
         let (bytes, entries) = writer.finish();
         let entry = self.store.write_segment(id, "a", bytes, mode, entries).await?;
@@ -215,7 +223,7 @@ impl World {
         assert_eq!(self.restored(manifest.checkpoint).await, *model, "as a restore applies it");
     }
 
-    /// Each row is found by its key, and all of them by a sweep.
+    /// Each row is found by its key, all of them by a sweep, and those of a prefix by a walk.
     async fn check_by_key(&self, files: &StateFiles, model: &Model) {
         let letters = || [vec![], vec![0], vec![1], vec![2]].into_iter();
         let pairs = letters().flat_map(|a: Vec<u8>| letters().map(move |b| [&a[..], &b].concat()));
@@ -243,6 +251,22 @@ impl World {
             }
             let own = model.iter().filter(|(place, _)| place.0 == group);
             assert!(swept.iter().eq(own), "a sweep shows the newest of each row first");
+            let layers = files.layers(KeyGroup(group), "spend", "flat").await.expect("whole");
+            for prefix in &keys {
+                let mut walk = Walk::of(prefix.clone().into(), None);
+                let mut walked = Vec::new();
+                while let Some(part) = files.next_rising(&layers, &mut walk).await.expect("whole") {
+                    let mut rest = &part[..];
+                    while let Some(row) = entry::read(&mut rest).expect("entries") {
+                        walked.push((row.key.to_vec(), row.value.to_vec()));
+                    }
+                }
+                let own = model.iter().filter(|((own, namespace, key), _)| {
+                    *own == group && *namespace == [0] && key.starts_with(prefix)
+                });
+                let own = own.map(|((_, _, key), value)| (key.clone(), value.clone()));
+                assert_eq!(walked, own.collect::<Vec<_>>(), "a walk of {prefix:?}");
+            }
         }
     }
 
@@ -273,6 +297,19 @@ impl World {
         }
         restored
     }
+}
+
+/// What a section does in namespace 0, as if there were none: to lists or maps, that is.
+fn flat(section: &Section) -> Section {
+    let mut flat = Section { group: section.group, entries: 0, bytes: Vec::new() };
+    let mut rest = &section.bytes[..];
+    while let Some(entry) = entry::read(&mut rest).expect("entries") {
+        if entry.namespace == [0] {
+            entry::write(&mut flat.bytes, Entry { namespace: &[], ..entry }).expect("short");
+            flat.entries += 1;
+        }
+    }
+    flat
 }
 
 proptest! {

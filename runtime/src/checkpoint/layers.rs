@@ -1,11 +1,12 @@
 //! One state's rows in one key group, by key: which of its files' layers decides, and what of each
 //! must be read for that.
 //!
-//! Called by [`super::state_reader`] for single keys and by lazy restores
-//! ([`super::lazy`]) for those of a batch and for warming. The layers of a key group are
-//! the sections of its segments, the newest first, and at last its run. Invariants: the newest
-//! layer that puts or removes a row decides; of what is sorted only blocks are read that may hold
-//! a row, and only removals and filters are kept; sections that are not sorted are short, and kept.
+//! Called by [`super::state_reader`] for single keys and by lazy restores ([`super::lazy`]) for
+//! those of a batch and for warming; [`super::walk`] goes through entries of many rows. The layers
+//! of a key group are the sections of its segments, the newest first, and at last its run.
+//! Invariants: the newest layer that puts or removes a row decides; of what is sorted only blocks
+//! are read that may hold a row, and only removals and filters are kept; sections that are not
+//! sorted are short, and kept.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,7 +36,7 @@ pub(super) enum At {
 }
 
 #[derive(Debug)]
-enum Layer {
+pub(super) enum Layer {
     /// Sections without an order, one after the other.
     Held(Overlay),
     /// A sorted section of a segment, or the rows of a run.
@@ -64,6 +65,10 @@ impl Layers {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(super) fn all(&self) -> &[Layer] {
+        &self.layers
     }
 }
 
@@ -273,7 +278,8 @@ fn pick(block: &Bytes, mut sought: Vec<(&Place, usize)>, found: &mut [Option<Byt
     }
 }
 
-fn is_removed(newer: &[Layer], row: &Entry<'_>) -> bool {
+/// Whether one of these layers removes a row of an older one.
+pub(super) fn is_removed(newer: &[Layer], row: &Entry<'_>) -> bool {
     let removals = newer.iter().map(|layer| match layer {
         Layer::Held(removals) | Layer::Sorted { removals, .. } => removals,
     });

@@ -5,7 +5,8 @@
 //! from then on. Workers have no I/O, so a thread of the subtask reads ([`Reader`]):
 //!
 //! 1. Keys that a batch misses go first: their layers are opened, once for a key group, then the
-//!    blocks that may hold them are read, several at once, each once.
+//!    blocks that may hold them are read, several at once, each once. A list or map that is missed
+//!    is read by the prefix that its rows share, part by part.
 //! 2. Else the next page of a state is read, if one is wanted: [`PAGES_AHEAD`] are, at any time.
 //! 3. Behind the last page of a key group its layers are closed; when every table has dropped its
 //!    door the thread ends, and the files may go.
@@ -20,14 +21,18 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use riverrun_engine::checkpoint::CheckpointId;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::operator::Result;
+use riverrun_engine::state::StateKind;
 use riverrun_engine::state::stored::{StoredPage, StoredRows, Wait};
 use tokio::sync::mpsc;
 
 use super::error::StoreError;
 use super::layers::{Layers, Sweep};
+use super::restore::ReadLater;
 use super::view::StateFiles;
+use super::walk::Walk;
 use crate::doors;
 use crate::status::ColdState;
 
@@ -38,16 +43,23 @@ const GROUPS_AT_ONCE: usize = 16;
 
 type Rows = Vec<Option<Bytes>>;
 
-/// Keys of one state to be read: at most one such question of a subtask is under way.
+/// What of one state is to be read: at most one such question of a subtask is under way.
 struct Question {
     state: usize,
-    keys: Vec<(KeyGroup, Bytes)>,
-    answer: Sender<Result<Rows, StoreError>>,
+    asked: Asked,
+}
+
+enum Asked {
+    /// The rows of keys.
+    Keys(Vec<(KeyGroup, Bytes)>, Sender<Result<Rows, StoreError>>),
+    /// The next rows of a list or map: its key group, where its rows begin and go on.
+    Part(KeyGroup, Walk, Sender<Result<Bytes, StoreError>>),
 }
 
 /// The rows of one state of a subtask.
 pub struct FileRows {
     state: usize,
+    checkpoint: CheckpointId,
     rows: u64,
     questions: mpsc::UnboundedSender<Question>,
     wanted: mpsc::UnboundedSender<usize>,
@@ -58,7 +70,20 @@ pub struct FileRows {
     _cold: ColdState,
 }
 
+impl FileRows {
+    fn ask<T>(&self, ask: impl FnOnce(Sender<Result<T, StoreError>>) -> Asked) -> Result<T> {
+        let (answer, answered) = channel();
+        let question = Question { state: self.state, asked: ask(answer) };
+        self.questions.send(question).map_err(|_| ended())?;
+        Ok(answered.recv().map_err(|_| ended())??)
+    }
+}
+
 impl StoredRows for FileRows {
+    fn checkpoint(&self) -> CheckpointId {
+        self.checkpoint
+    }
+
     fn rows(&self) -> u64 {
         self.rows
     }
@@ -69,11 +94,18 @@ impl StoredRows for FileRows {
 
     fn read(&mut self, keys: &[(KeyGroup, &[u8])]) -> Result<Vec<Option<Vec<u8>>>> {
         let own = |(group, key): &(KeyGroup, &[u8])| (*group, Bytes::copy_from_slice(key));
-        let (answer, answered) = channel();
-        let question = Question { state: self.state, keys: keys.iter().map(own).collect(), answer };
-        self.questions.send(question).map_err(|_| ended())?;
-        let rows = answered.recv().map_err(|_| ended())??;
+        let keys = keys.iter().map(own).collect();
+        let rows = self.ask(|answer| Asked::Keys(keys, answer))?;
         Ok(rows.into_iter().map(|row| row.map(Vec::from)).collect())
+    }
+
+    fn read_part(
+        &mut self,
+        (group, key): (KeyGroup, &[u8]),
+        after: Option<&[u8]>,
+    ) -> Result<Vec<u8>> {
+        let walk = Walk::of(Bytes::copy_from_slice(key), after.map(Bytes::copy_from_slice));
+        Ok(self.ask(|answer| Asked::Part(group, walk, answer))?.into())
     }
 
     fn page(&mut self, wait: Wait) -> Result<StoredPage> {
@@ -98,13 +130,13 @@ fn ended() -> anyhow::Error {
     anyhow::anyhow!("the thread that reads the restored state has ended")
 }
 
-/// Starts the thread for `states` of operator `uid` in the key groups of `range`; what each of them
-/// is restored from, in their order.
+/// Starts the thread for `states` of operator `uid` in the key groups of `range`, as `checkpoint`
+/// holds them; what each of them is restored from, in their order.
 #[must_use]
 pub fn read_later(
-    files: Arc<StateFiles>,
+    (files, checkpoint): (Arc<StateFiles>, CheckpointId),
     uid: &str,
-    states: &[String],
+    states: &[ReadLater],
     range: KeyGroupRange,
     cold: impl Fn() -> ColdState,
 ) -> Vec<FileRows> {
@@ -114,9 +146,10 @@ pub fn read_later(
     for (number, state) in states.iter().enumerate() {
         let (send, pages) = channel();
         let bytes = Arc::new(AtomicUsize::new(0));
-        let rows = files.weight(uid, state, range).entries;
+        let rows = files.weight(uid, &state.name, range).entries;
         doors.push(FileRows {
             state: number,
+            checkpoint,
             rows,
             questions: questions.clone(),
             wanted: wanted.clone(),
@@ -126,9 +159,10 @@ pub fn read_later(
             _cold: cold(),
         });
         unread.push(Unread {
-            name: state.clone(),
+            name: state.name.clone(),
             groups: range.iter().map(KeyGroup).collect(),
-            sweep: Sweep::default(),
+            pass: Pass::over(state.kind),
+            kind: state.kind,
             layers: BTreeMap::new(),
             bytes,
             pages: send,
@@ -140,13 +174,33 @@ pub fn read_later(
     doors
 }
 
+/// How far the rows of a key group were gone through.
+enum Pass {
+    /// A value a key: as they lie.
+    Values(Sweep),
+    /// Lists or maps: rising, so that an entry comes whole.
+    Entries(Walk),
+}
+
+impl Pass {
+    fn over(kind: StateKind) -> Pass {
+        match kind {
+            StateKind::List | StateKind::Map => Pass::Entries(Walk::whole()),
+            StateKind::Value | StateKind::Sliced | StateKind::Timers => {
+                Pass::Values(Sweep::default())
+            }
+        }
+    }
+}
+
 /// One state, and how far it is read.
 struct Unread {
     name: String,
+    kind: StateKind,
     /// Those that are not read, the first of them in part.
     groups: VecDeque<KeyGroup>,
     /// Of the first.
-    sweep: Sweep,
+    pass: Pass,
     /// Those that were opened: filters, removals and short sections of each are in memory.
     layers: BTreeMap<KeyGroup, Arc<Layers>>,
     /// What those take, about.
@@ -170,9 +224,16 @@ impl Reader {
         loop {
             tokio::select! {
                 biased;
-                Some(Question { state, keys, answer }) = questions.recv() => {
+                Some(Question { state, asked }) = questions.recv() => {
                     // Nobody listens when the attempt is over.
-                    drop(answer.send(self.rows(state, keys).await));
+                    match asked {
+                        Asked::Keys(keys, answer) => {
+                            drop(answer.send(self.rows(state, keys).await));
+                        }
+                        Asked::Part(group, walk, answer) => {
+                            drop(answer.send(self.part(state, group, walk).await));
+                        }
+                    }
                 }
                 Some(state) = wanted.recv() => {
                     let page = self.page(state).await;
@@ -211,6 +272,18 @@ impl Reader {
         Ok(rows)
     }
 
+    /// The next rows of a list or map; empty behind the last.
+    async fn part(
+        &mut self,
+        state: usize,
+        group: KeyGroup,
+        mut walk: Walk,
+    ) -> Result<Bytes, StoreError> {
+        self.open(state, &[group]).await?;
+        let layers = &self.states[state].layers[&group];
+        Ok(self.files.next_rising(layers, &mut walk).await?.unwrap_or_default())
+    }
+
     /// Opens the layers of key groups.
     async fn open(&mut self, state: usize, groups: &[KeyGroup]) -> Result<(), StoreError> {
         let (files, uid) = (&self.files, &self.uid);
@@ -232,12 +305,16 @@ impl Reader {
             return Ok(StoredPage::End);
         };
         self.open(state, &[group]).await?;
-        let Unread { groups, sweep, layers, bytes, .. } = &mut self.states[state];
+        let Unread { kind, groups, pass, layers, bytes, .. } = &mut self.states[state];
         let opened = layers[&group].clone();
-        if let Some(rows) = self.files.next_part(&opened, sweep).await? {
+        let rows = match pass {
+            Pass::Values(sweep) => self.files.next_part(&opened, sweep).await?,
+            Pass::Entries(walk) => self.files.next_rising(&opened, walk).await?,
+        };
+        if let Some(rows) = rows {
             return Ok(StoredPage::Rows(group, rows.into()));
         }
-        *sweep = Sweep::default();
+        *pass = Pass::over(*kind);
         groups.pop_front();
         layers.remove(&group);
         bytes.fetch_sub(opened.bytes(), Ordering::Relaxed);

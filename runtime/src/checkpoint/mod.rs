@@ -56,6 +56,7 @@ pub mod state_reader;
 pub mod store;
 pub mod verify;
 pub mod view;
+pub mod walk;
 
 #[cfg(test)]
 mod damage_tests;
@@ -63,6 +64,8 @@ mod damage_tests;
 mod store_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod walk_tests;
 
 pub use chain::Chain;
 pub use choose::{Choice, Decided, RestoreError};

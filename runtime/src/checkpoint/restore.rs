@@ -187,6 +187,15 @@ pub struct RestoredState {
     pub lazy: bool,
 }
 
+/// A state that is read as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadLater {
+    /// Its name.
+    pub name: String,
+    /// What is kept for each key.
+    pub kind: StateKind,
+}
+
 /// What a lazy restore holds of a state of a subtask at most, beside indexes and filters: bytes of
 /// sections that are not sorted, and of removals. Where there is more, the state is read at once.
 const HELD_MAX: u64 = 64 << 20;
@@ -225,18 +234,18 @@ impl RestoredState {
     }
 
     /// The states of `uid` that its subtask with the keys of `range` need not read before the first
-    /// record: those with one value a key, which can be asked for by that. Only where deltas may
-    /// follow this checkpoint.
+    /// record: those that can be asked for by key. Only where deltas may follow this checkpoint.
     #[must_use]
-    pub fn states_to_read_later(&self, uid: &Uid, range: KeyGroupRange) -> Vec<String> {
+    pub fn states_to_read_later(&self, uid: &Uid, range: KeyGroupRange) -> Vec<ReadLater> {
         let Some(files) = self.files.get().filter(|_| self.lazy) else { return Vec::new() };
         let specs = self.manifest.operators.get(uid).into_iter().flat_map(|entry| &entry.states);
         let by_key = specs.filter(|spec| {
             let weight = files.weight(&uid.0, &spec.name, range);
             let worth = weight.entries > 0 && weight.held <= HELD_MAX;
-            spec.kind == StateKind::Value && worth
+            let by_key = matches!(spec.kind, StateKind::Value | StateKind::List | StateKind::Map);
+            by_key && worth
         });
-        by_key.map(|spec| spec.name.clone()).collect()
+        by_key.map(|spec| ReadLater { name: spec.name.clone(), kind: spec.kind }).collect()
     }
 
     /// What the subtask of `uid` (the job's) with the keys of `range` restores, but for the states
@@ -248,9 +257,10 @@ impl RestoredState {
         plan: &RestorePlan,
         uid: &Uid,
         range: KeyGroupRange,
-        later: &[String],
+        later: &[ReadLater],
     ) -> Option<Sections> {
-        let of = plan.iter().filter(|((_, state), to)| to.uid == *uid && !later.contains(state));
+        let is_later = |state: &str| later.iter().any(|later| later.name == state);
+        let of = plan.iter().filter(|((_, state), to)| to.uid == *uid && !is_later(state));
         let names = of.map(|((stored, state), _)| (stored.0.to_string(), state.clone()));
         let (names, groups) = (names.collect(), range.iter().map(KeyGroup).collect());
         let files = self.files.get()?;

@@ -5,14 +5,16 @@
 
 use bytes::Bytes;
 use riverrun_engine::graph::Uid;
-use riverrun_engine::key::{KeyGroupRange, hash_bytes};
-use riverrun_engine::state::{StateKind, StateSpec};
+use riverrun_engine::key::{KeyGroup, KeyGroupRange, hash_bytes};
+use riverrun_engine::state::{StateKind, StateSpec, entry};
 
 use super::error::StoreError;
+use super::layers::Layers;
 use super::manifest::{Manifest, OperatorEntry};
 use super::run::Row;
 use super::store::CheckpointStore;
 use super::view::{Rows, StateFiles, Trust};
+use super::walk::Walk;
 
 /// The state of one checkpoint, without a job.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ impl StateReader {
     }
 
     /// All rows of the key with these encoded bytes, in every namespace: those whose key begins
-    /// with them. Of a state with one value a key, only the block that may hold it is read.
+    /// with them. Where a state has no namespaces, only the blocks that may hold them are read.
     ///
     /// # Errors
     /// A file that is damaged; storage that does not answer.
@@ -71,12 +73,22 @@ impl StateReader {
         let group = hash_bytes(key).group(groups);
         let entry = self.manifest.operators.get(uid);
         let mut specs = entry.into_iter().flat_map(|entry| &entry.states);
-        if specs.any(|spec| spec.name == state && spec.kind == StateKind::Value) {
-            let layers = self.files.layers(group, &uid.0, state).await?;
-            let key = Bytes::copy_from_slice(key);
-            let found = self.files.find(&layers, &Bytes::new(), [key.clone()]).await?;
-            let row = |value| Row { group, namespace: Bytes::new(), key: key.clone(), value };
-            return Ok(found.into_iter().flatten().map(row).collect());
+        let kind = specs.find(|spec| spec.name == state).map(|spec| spec.kind);
+        let key_bytes = Bytes::copy_from_slice(key);
+        match kind {
+            Some(StateKind::Value) => {
+                let layers = self.files.layers(group, &uid.0, state).await?;
+                let found = self.files.find(&layers, &Bytes::new(), [key_bytes.clone()]).await?;
+                let (namespace, key) = (Bytes::new(), key_bytes);
+                let row =
+                    |value| Row { group, namespace: namespace.clone(), key: key.clone(), value };
+                return Ok(found.into_iter().flatten().map(row).collect());
+            }
+            Some(StateKind::List | StateKind::Map) => {
+                let layers = self.files.layers(group, &uid.0, state).await?;
+                return self.walked(group, &layers, Walk::of(key_bytes, None)).await;
+            }
+            Some(StateKind::Sliced | StateKind::Timers) | None => {}
         }
         let own = KeyGroupRange { start: group.0, end: group.0 + 1, groups };
         let mut rows = self.rows(uid, state, own);
@@ -84,6 +96,23 @@ impl StateReader {
         while let Some(row) = rows.next().await? {
             if row.key.starts_with(key) {
                 found.push(row);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn walked(
+        &self,
+        group: KeyGroup,
+        layers: &Layers,
+        mut walk: Walk,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut found = Vec::new();
+        while let Some(part) = self.files.next_rising(layers, &mut walk).await? {
+            let mut rest = &part[..];
+            while let Ok(Some(row)) = entry::read(&mut rest) {
+                let (key, value) = (part.slice_ref(row.key), part.slice_ref(row.value));
+                found.push(Row { group, namespace: Bytes::new(), key, value });
             }
         }
         Ok(found)

@@ -8,11 +8,14 @@
 //!          start of the slice   key, u32 of the portion            a portion of the value
 //! timers   moment               key                                empty
 //! list     empty                key, u32 of the chunk's first      the chunk's elements
+//!          empty                key, u48 generation, u48 run       elements that were added
 //! map      empty                key, map key                       value
 //! ```
 //!
 //! A slice's start and a timer's moment are big-endian with the top bit flipped. Portions are what
 //! came to a value that had left memory: merged in their order, as only the job can, they are it.
+//! What was added to a list lies behind its chunks, in the order of the numbers; the top bit of the
+//! generation is set and is no part of it.
 
 use riverrun_engine::state::{StateKind, StateSpec};
 use riverrun_engine::time::Timestamp;
@@ -65,6 +68,8 @@ pub enum Within {
     MapKey(Value),
     /// The number of the first element in a list's chunk.
     Chunk(u32),
+    /// The numbers of elements that were added to a list: generation, run.
+    Added(u64, u64),
     /// The number of a portion of a value.
     Portion(u32),
     /// Neither, as hex.
@@ -197,9 +202,10 @@ impl Layout {
             return None;
         }
         let decoded = match (self.kind, &self.map_key) {
-            (StateKind::List, _) => match rest.try_into() {
-                Ok(first) => Ok(Within::Chunk(u32::from_be_bytes(first))),
-                Err(_) => Err(Undecodable::Cut { what: "a chunk's number" }),
+            (StateKind::List, _) => match (rest.try_into(), <[u8; 12]>::try_from(rest)) {
+                (Ok(first), _) => Ok(Within::Chunk(u32::from_be_bytes(first))),
+                (_, Ok(added)) => Ok(within_added(&added)),
+                _ => Err(Undecodable::Cut { what: "a chunk's number" }),
             },
             (StateKind::Sliced, _) => match rest.try_into() {
                 Ok(number) => Ok(Within::Portion(u32::from_be_bytes(number))),
@@ -236,6 +242,12 @@ impl Layout {
         }
         rmp::decode(value).unwrap_or_else(|why| hexed("value", value, &why, note))
     }
+}
+
+fn within_added(number: &[u8; 12]) -> Within {
+    let (generation, run) = number.split_at(6);
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    Within::Added(number(generation) & !(1 << 47), number(run))
 }
 
 fn exact(shape: &Shape, bytes: &[u8]) -> Result<Value, Undecodable> {
@@ -310,6 +322,12 @@ mod tests {
         assert_eq!((chunk.key, chunk.within), (json!(key), Some(Within::Chunk(512))));
         assert_eq!((chunk.value, chunk.note), (json!([3]), None));
         assert_eq!(list.key_len(&row_key), encoded(&key).len());
+        let number = [0x80, 0, 0, 0, 1, 7, 0, 0, 0, 0, 2, 3];
+        let added = [encoded(&key), number.to_vec()].concat();
+        let added = list.show(&[], &added, &to_bytes(&[3_u64]).expect("bytes"));
+        assert_eq!((added.key, added.within), (json!(key), Some(Within::Added(263, 515))));
+        let cut = list.show(&[], &row_key[..row_key.len() - 1], &[3]);
+        assert!(cut.note.expect("a note").contains("chunk"));
         let sliced = Layout::of(&spec::<String, u64>(StateKind::Sliced));
         let portion = sliced.show(&[0; 8], &row_key, &to_bytes(&3_u64).expect("bytes"));
         assert_eq!((portion.key, portion.within), (json!(key), Some(Within::Portion(512))));

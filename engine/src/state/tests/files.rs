@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::checkpoint::{Section, StateSnapshot};
+use crate::checkpoint::{CheckpointId, Section, StateSnapshot};
 use crate::key::{KeyGroup, KeyGroupRange};
 use crate::operator::Result;
 use crate::state::entry::{self, Entry, Op};
@@ -50,21 +50,26 @@ pub(super) fn merged(snapshots: &[StateSnapshot]) -> Vec<StateSnapshot> {
 
 /// The rows of one state in the key groups of a subtask.
 pub(super) struct PlainFiles {
+    checkpoint: CheckpointId,
     rows: BTreeMap<(KeyGroup, Vec<u8>), Vec<u8>>,
     pages: VecDeque<StoredPage>,
     /// Whether the next page is at hand: every other time that it is asked for.
     at_hand: bool,
+    page_rows: usize,
 }
 
+/// By row: its values, the newest first, none of before it was deleted.
+type Versions = BTreeMap<(KeyGroup, Vec<u8>), VecDeque<Vec<u8>>>;
+
 impl PlainFiles {
-    /// Of `state` in `snapshots`, one after the other, in pages of so many rows.
+    /// Of `state` in `snapshots`, one after the other, the last of which is checkpoint number so,
+    /// in pages of so many rows.
     pub(super) fn of(
-        snapshots: &[StateSnapshot],
+        (snapshots, checkpoint): (&[StateSnapshot], u64),
         (state, range): (&str, KeyGroupRange),
         page_rows: usize,
     ) -> Self {
-        // By key: its values, the newest first, none of before it was deleted.
-        let mut versions: BTreeMap<(KeyGroup, Vec<u8>), VecDeque<Vec<u8>>> = BTreeMap::new();
+        let mut versions = Versions::new();
         let own = snapshots.iter().filter(|snapshot| snapshot.state == state);
         let sections = own.flat_map(|snapshot| &snapshot.sections);
         for section in sections.filter(|section| range.contains(section.group)) {
@@ -75,7 +80,9 @@ impl PlainFiles {
                     Op::Put => {
                         versions.entry(of).or_default().push_front(entry.value.to_vec());
                     }
-                    Op::Delete => drop(versions.remove(&of)),
+                    Op::Delete => versions.retain(|(group, row), _| {
+                        *group != section.group || !row.starts_with(entry.key)
+                    }),
                     Op::Drop => panic!("it has no namespaces"),
                 }
             }
@@ -84,8 +91,9 @@ impl PlainFiles {
         for group in range.iter().map(KeyGroup) {
             let of_group = || versions.iter().filter(move |((own, _), _)| *own == group);
             let newest = of_group().map(|((_, key), values)| (key, &values[0]));
-            // What a newer layer holds comes again from older ones.
-            let older = of_group().flat_map(|((_, key), values)| {
+            // What a newer layer holds comes again from older ones; not of collections.
+            let older = of_group().filter(|_| state.starts_with("value"));
+            let older = older.flat_map(|((_, key), values)| {
                 values.iter().skip(1).map(move |value| (key, value))
             });
             for rows in [newest.collect::<Vec<_>>(), older.collect()] {
@@ -99,7 +107,8 @@ impl PlainFiles {
             let newest = values.pop_front().expect("has one");
             (of, newest)
         });
-        PlainFiles { rows: rows.collect(), pages, at_hand: false }
+        let checkpoint = CheckpointId(checkpoint);
+        PlainFiles { checkpoint, rows: rows.collect(), pages, at_hand: false, page_rows }
     }
 }
 
@@ -113,6 +122,10 @@ fn entries(rows: &[(&Vec<u8>, &Vec<u8>)]) -> Vec<u8> {
 }
 
 impl StoredRows for PlainFiles {
+    fn checkpoint(&self) -> CheckpointId {
+        self.checkpoint
+    }
+
     fn rows(&self) -> u64 {
         self.rows.len() as u64
     }
@@ -125,6 +138,18 @@ impl StoredRows for PlainFiles {
         let row =
             |(group, key): &(KeyGroup, &[u8])| self.rows.get(&(*group, key.to_vec())).cloned();
         Ok(keys.iter().map(row).collect())
+    }
+
+    fn read_part(
+        &mut self,
+        (group, key): (KeyGroup, &[u8]),
+        after: Option<&[u8]>,
+    ) -> Result<Vec<u8>> {
+        let rows = self.rows.range((group, key.to_vec())..);
+        let rows = rows.take_while(|((own, row), _)| *own == group && row.starts_with(key));
+        let rows = rows.filter(|((_, row), _)| after.is_none_or(|after| &row[..] > after));
+        let rows = rows.take(self.page_rows).map(|((_, row), value)| (row, value));
+        Ok(entries(&rows.collect::<Vec<_>>()))
     }
 
     fn page(&mut self, wait: Wait) -> Result<StoredPage> {

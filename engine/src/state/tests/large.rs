@@ -21,9 +21,9 @@ const MANY: u64 = 300_000;
 const TEXT_BYTES: usize = 16 << 20;
 const KEY: u16 = 7;
 
-/// Counts the bytes that are spilled.
+/// Counts the bytes that are spilled, and how often something is read of them.
 #[derive(Clone, Default)]
-struct Counting(Arc<AtomicUsize>);
+struct Counting(Arc<AtomicUsize>, Arc<AtomicUsize>);
 
 struct Counted(Box<dyn Spill>, Counting);
 
@@ -38,6 +38,7 @@ impl SpillDoor for Counting {
 
 impl Spill for Counted {
     fn read(&mut self, keys: &[&[u8]], out: &mut Vec<Option<Vec<u8>>>) -> Result<(), SpillError> {
+        self.1.1.fetch_add(1, Ordering::Relaxed);
         self.0.read(keys, out)
     }
     fn write(&mut self, rows: &SpillBatch) -> Result<(), SpillError> {
@@ -51,6 +52,7 @@ impl Spill for Counted {
         rows_max: usize,
         out: &mut Vec<SpillRow>,
     ) -> Result<(), SpillError> {
+        self.1.1.fetch_add(1, Ordering::Relaxed);
         self.0.scan(prefix, after, rows_max, out)
     }
     fn drop_prefix(&mut self, prefix: &[u8]) -> Result<(), SpillError> {
@@ -167,7 +169,7 @@ fn fire(large: &mut Large, until: Timestamp) -> Vec<(Timestamp, u16)> {
 }
 
 #[test]
-fn a_list_that_is_spilled_after_every_push_stays_in_few_rows() {
+fn a_list_that_is_read_and_spilled_after_every_push_stays_in_few_rows() {
     let mut large = Large::whole();
     let rows = |large: &mut Large| {
         let before = large.spilled.0.load(Ordering::Relaxed);
@@ -178,12 +180,57 @@ fn a_list_that_is_spilled_after_every_push_stays_in_few_rows() {
     let whole = rows(&mut large);
     let mut written = 0;
     for n in 0..1_000 {
-        large.list.push(&mut At(&mut large.store), n).expect("pushes");
+        let at = &mut At(&mut large.store);
+        large.list.push(at, n).expect("pushes");
+        assert_eq!(large.list.len(at).expect("reads"), 501 + n as usize);
         written += rows(&mut large);
     }
     let anew = written / whole;
     assert!((3..60).contains(&anew), "written anew {anew} times, not each time and not never");
     assert_eq!(walked(&mut large)[1].0, 1_500);
+}
+
+#[test]
+fn a_list_that_has_left_memory_is_added_to_without_being_read() {
+    const ADDED: u64 = 100;
+    let mut large = Large::whole();
+    large.list.set(&mut At(&mut large.store), (0..MANY).collect()).expect("sets");
+    let mut stored = large.delta();
+    large.store.evict(2, usize::MAX);
+    large.spilled.0.store(0, Ordering::Relaxed);
+    large.spilled.1.store(0, Ordering::Relaxed);
+    for n in 0..ADDED {
+        large.list.push(&mut At(&mut large.store), MANY + n).expect("pushes");
+        // In memory for two more, for the next checkpoint, and gone before that.
+        if n % 3 == 1 {
+            large.store.evict(2, usize::MAX);
+        }
+        if n % 7 == 6 {
+            let changes = large.delta();
+            assert!(bytes(&changes) < 7 * 50, "{} bytes", bytes(&changes));
+            stored.extend(changes);
+        }
+    }
+    stored.extend(large.delta());
+    large.store.evict(2, usize::MAX);
+    let (written, reads) = (&large.spilled.0, &large.spilled.1);
+    assert_eq!(reads.load(Ordering::Relaxed), 0, "nothing is read");
+    assert!(written.load(Ordering::Relaxed) < 50 * ADDED as usize, "{written:?} bytes");
+    let sizes: Vec<usize> = large.store.sizes().map(|(_, entries)| entries).collect();
+    assert_eq!(sizes[2], 1, "it is one list");
+    let in_order = |large: &mut Large| {
+        let at = &mut At(&mut large.store);
+        let mut values = large.list.iter(at).expect("reads").copied();
+        (0..MANY + ADDED).all(|n| values.next() == Some(n)) && values.next().is_none()
+    };
+    assert!(in_order(&mut large), "put together");
+    large.store.evict(2, usize::MAX);
+    assert!(in_order(&mut large), "from the spill");
+    let mut restored = Large::restored(KeyGroupRange::all(GROUPS), &stored);
+    assert!(in_order(&mut restored), "restored");
+    let full = large.store.snapshot(SnapshotMode::Full).expect("encodes");
+    let mut restored = Large::restored(KeyGroupRange::all(GROUPS), &full);
+    assert!(in_order(&mut restored), "restored from all");
 }
 
 #[test]

@@ -20,6 +20,9 @@ use crate::timer::Timers;
 /// The number of key groups: few, so that each holds many keys.
 pub(super) const GROUPS: u16 = 4;
 
+/// The states that are read by key.
+pub(super) const LAZY: [&str; 3] = ["values", "lists", "maps"];
+
 /// A change of one state.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
@@ -28,6 +31,7 @@ pub(super) enum Change {
     Set(u16, u64),
     Remove(u16),
     Push(u16, u64),
+    LookAtList(u16),
     SetList(u16, Vec<u64>),
     ClearList(u16),
     PutPair(u16, u8, u64),
@@ -56,7 +60,7 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn change(&mut self, change: &Change) {
         match change {
-            Change::Look(_) => {}
+            Change::Look(_) | Change::LookAtList(_) => {}
             Change::Add(key, n) => *self.values.entry(*key).or_default() += n,
             Change::Set(key, n) => drop(self.values.insert(*key, *n)),
             Change::Remove(key) => drop(self.values.remove(key)),
@@ -193,6 +197,7 @@ impl Subtask {
 
     fn change_collection(&mut self, change: &Change) {
         let (Change::Push(key, _)
+        | Change::LookAtList(key)
         | Change::SetList(key, _)
         | Change::ClearList(key)
         | Change::PutPair(key, ..)
@@ -204,6 +209,7 @@ impl Subtask {
         let mut at = At { key: *key, hash: hash_of(*key), state: &mut self.store };
         let done = match change {
             Change::Push(_, n) => self.lists.push(&mut at, *n),
+            Change::LookAtList(_) => self.lists.len(&mut at).map(drop),
             Change::SetList(_, values) => self.lists.set(&mut at, values.clone()),
             Change::ClearList(_) => self.lists.clear(&mut at),
             Change::PutPair(_, pair, n) => self.maps.insert(&mut at, *pair, *n).map(drop),
@@ -306,12 +312,20 @@ impl Subtask {
         self.restore_and(snapshot, |_, _| {});
     }
 
-    /// Restores; of the values only the door is taken, with pages of so many rows.
-    pub(super) fn restore_lazily(&mut self, snapshot: &[StateSnapshot], page_rows: usize) {
-        let files = PlainFiles::of(snapshot, ("values", self.store.range()), page_rows);
-        self.store.restore_from("values", Box::new(files)).expect("it can be read by key");
-        let others: Vec<_> = snapshot.iter().filter(|s| s.state != "values").cloned().collect();
-        self.restore(&others);
+    /// Restores checkpoint number so; of what can be read by key only the door is taken, with
+    /// pages of so many rows.
+    pub(super) fn restore_lazily(
+        &mut self,
+        (snapshot, checkpoint): (&[StateSnapshot], u64),
+        page_rows: usize,
+    ) {
+        for state in LAZY {
+            let of = (state, self.store.range());
+            let files = PlainFiles::of((snapshot, checkpoint), of, page_rows);
+            self.store.restore_from(state, Box::new(files)).expect("it can be read by key");
+        }
+        let others = snapshot.iter().filter(|s| !LAZY.contains(&s.state.as_str()));
+        self.restore(&others.cloned().collect::<Vec<_>>());
     }
 
     /// Restores, and lets `between` happen after each section.

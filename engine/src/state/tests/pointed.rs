@@ -125,7 +125,7 @@ fn what_is_spilled_is_part_of_a_full_snapshot_and_comes_back() {
 #[test]
 fn a_list_that_comes_back_while_all_is_written_is_written_once() {
     const KEYS: u16 = 300;
-    for moment in 0..12 {
+    for moment in 0..24 {
         let mut subtask = Subtask::spilling(KeyGroupRange::all(GROUPS), true);
         for key in 0..KEYS {
             subtask.change(&Change::SetList(key, vec![u64::from(key); 3]));
@@ -133,18 +133,29 @@ fn a_list_that_comes_back_while_all_is_written_is_written_once() {
         delta(&mut subtask);
         subtask.store.evict(1, usize::MAX);
         let wanted = lists_of(&mut subtask);
+        // Of every third only the tail is in memory at the barrier.
+        (0..KEYS).step_by(3).for_each(|key| subtask.change(&Change::Push(key, 7)));
+        assert_eq!(lists_of(&mut subtask), wanted, "each counts once");
         let (mut steps, mut next) = (0, 0);
         let stored = subtask.snapshot(SnapshotMode::Full, 40, |subtask| {
             steps += 1;
-            for key in (next..KEYS).take(if steps > moment { 60 } else { 0 }) {
+            for key in (next..KEYS).take(if steps > moment / 2 { 60 } else { 0 }) {
                 subtask.change(&Change::Push(key, 9));
+                if moment % 2 == 0 {
+                    subtask.change(&Change::LookAtList(key));
+                }
                 next = key + 1;
             }
         });
         let mut restored = super::pointed::subtask();
         restored.restore(&stored);
-        assert_eq!(restored.plain(KEYS).lists.len(), wanted, "after {moment} steps");
-        assert!(restored.plain(KEYS).lists.values().all(|list| list.len() == 3));
+        let lists = restored.plain(KEYS).lists;
+        assert_eq!(lists.len(), wanted, "after {moment} halves of steps");
+        for (key, list) in lists {
+            let mut as_it_was = vec![u64::from(key); 3];
+            as_it_was.extend(key.is_multiple_of(3).then_some(7));
+            assert_eq!(list, as_it_was, "after {moment} halves of steps");
+        }
     }
 }
 

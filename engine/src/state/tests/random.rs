@@ -19,7 +19,7 @@ enum Event {
     /// Back to the last whole snapshot, at this many subtasks; memory presses after every so many
     /// sections.
     Crash(u32, usize),
-    /// The same, with the values left in the files, in pages of so many rows.
+    /// The same, with what is read by key left in the files, in pages of so many rows.
     CrashLazily(u32, usize),
     /// Every subtask takes so many pages of those, if there are any.
     Warm(usize),
@@ -41,7 +41,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => key.clone().prop_map(Change::Look),
         1 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Set(k, n)),
         2 => key.clone().prop_map(Change::Remove),
-        3 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Push(k, n)),
+        5 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Push(k, n)),
+        1 => key.clone().prop_map(Change::LookAtList),
         1 => (key.clone(), prop::collection::vec(number.clone(), 0..4))
             .prop_map(|(k, n)| Change::SetList(k, n)),
         1 => key.clone().prop_map(Change::ClearList),
@@ -83,6 +84,8 @@ struct World {
     /// The snapshots since the last full one, and what the state was at the last of them.
     stored: Vec<StateSnapshot>,
     stored_plain: Plain,
+    /// The number of the last of them.
+    checkpoint: u64,
 }
 
 impl World {
@@ -102,6 +105,7 @@ impl World {
         if full {
             self.stored.clear();
         }
+        self.checkpoint += 1;
         self.stored_plain = self.plain.clone();
         for change in between.iter().flatten() {
             self.plain.change(change);
@@ -140,7 +144,7 @@ impl World {
     fn crash_lazily(&mut self, parallelism: u32, page_rows: usize) {
         self.subtasks = Self::subtasks(parallelism);
         for subtask in &mut self.subtasks {
-            subtask.restore_lazily(&self.stored, page_rows);
+            subtask.restore_lazily((&self.stored, self.checkpoint), page_rows);
         }
         self.plain = self.stored_plain.clone();
     }
@@ -181,6 +185,7 @@ fn key_of(change: &Change) -> Option<u16> {
         | Change::Set(key, _)
         | Change::Remove(key)
         | Change::Push(key, _)
+        | Change::LookAtList(key)
         | Change::SetList(key, _)
         | Change::ClearList(key)
         | Change::PutPair(key, ..)
@@ -210,7 +215,8 @@ proptest! {
     fn state_is_what_plain_maps_say(events in prop::collection::vec(event(), 0..80)) {
         let (plain, stored_plain) = (Plain::default(), Plain::default());
         let stored = Vec::new();
-        let mut world = World { subtasks: World::subtasks(1), plain, stored, stored_plain };
+        let (subtasks, checkpoint) = (World::subtasks(1), 0);
+        let mut world = World { subtasks, plain, stored, stored_plain, checkpoint };
         for event in events {
             match event {
                 Event::Change(change) => world.change(&change),

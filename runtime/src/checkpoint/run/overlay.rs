@@ -5,6 +5,7 @@
 //! within the sequence, an overlay leaves the state at its end, so it may be applied again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use bytes::Bytes;
 use riverrun_engine::checkpoint::Section;
@@ -116,6 +117,14 @@ impl Overlay {
     /// The rows it puts, rising: namespace, key, value.
     pub fn puts(&self) -> impl Iterator<Item = (&Bytes, &Bytes, &Bytes)> {
         self.puts.iter().map(|((namespace, key), value)| (namespace, key, value))
+    }
+
+    /// Key and value of the lowest row without a namespace that it puts, of those from a key on.
+    #[must_use]
+    pub fn put_from(&self, key: Bound<Bytes>) -> Option<(&Bytes, &Bytes)> {
+        let from = key.map(|key| (Bytes::new(), key));
+        let next = self.puts.range((from, Bound::Unbounded)).next();
+        next.filter(|(at, _)| at.0.is_empty()).map(|((_, key), value)| (key, value))
     }
 
     /// The lowest row it puts.

@@ -32,6 +32,8 @@ struct JsonRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     chunk: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     portion: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<&'a str>,
@@ -52,6 +54,7 @@ pub(super) fn json(uid: &Uid, state: &str, group: KeyGroup, row: &ShownRow) -> S
         namespace: None,
         map_key: None,
         chunk: None,
+        added: None,
         portion: None,
         within: None,
         value: &row.value,
@@ -66,6 +69,7 @@ pub(super) fn json(uid: &Uid, state: &str, group: KeyGroup, row: &ShownRow) -> S
     match &row.within {
         Some(Within::MapKey(key)) => json.map_key = Some(key),
         Some(Within::Chunk(first)) => json.chunk = Some(*first),
+        Some(added @ Within::Added(..)) => json.added = Some(part(added)),
         Some(Within::Portion(number)) => json.portion = Some(*number),
         Some(Within::Bytes(hex)) => json.within = Some(hex),
         None => {}
@@ -88,6 +92,7 @@ pub(super) fn table(rows: &[ShownRow], cell_max: usize) -> String {
     title.extend(within.map(|within| match within {
         Within::MapKey(_) => "map key",
         Within::Chunk(_) => "from element",
+        Within::Added(..) => "added",
         Within::Portion(_) => "portion",
         Within::Bytes(_) => "within",
     }));
@@ -132,6 +137,7 @@ fn place(place: &Place) -> String {
 fn part(within: &Within) -> String {
     match within {
         Within::MapKey(key) => shown(key),
+        Within::Added(generation, run) => format!("{generation}.{run}"),
         Within::Chunk(number) | Within::Portion(number) => number.to_string(),
         Within::Bytes(hex) => hex.clone(),
     }
@@ -195,6 +201,8 @@ mod tests {
             (&line["at"], &line["chunk"], &line["note"]),
             (&json!(-5), &json!(512), &json!("n"))
         );
+        one.within = Some(Within::Added(7, 12));
+        assert!(json(&uid, "sum", KeyGroup(9), &one).contains(r#""added":"7.12""#));
         one.within = Some(Within::Portion(3));
         assert!(json(&uid, "sum", KeyGroup(9), &one).contains(r#""portion":3"#));
     }

@@ -181,6 +181,7 @@ pub(in crate::cli) fn usual() -> Held {
     let slice = |second: i64| (second * 1000) ^ i64::MIN;
     let rows = to_bytes(&["c".to_owned()]).expect("a value");
     let two = to_bytes(&["a".to_owned(), "b".to_owned()]).expect("a value");
+    let added = to_bytes(&["d".to_owned()]).expect("a value");
     let minus_five = to_bytes(&-5_i64).expect("a value");
     Held::default()
         .put("total", &user("de", 7), &spent(3))
@@ -192,6 +193,7 @@ pub(in crate::cli) fn usual() -> Held {
         .put_at("per-minute", slice(-60), &"shop".to_owned(), &[4])
         .put_at("#event-timers", 61_001 ^ i64::MIN, &"shop".to_owned(), &[])
         .put_row("tags", &encoded(&1_u64), &0_u32.to_be_bytes(), &two)
+        .put_row("tags", &encoded(&1_u64), &[0x80, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 5], &added)
         .put_row("tags", &encoded(&2_u64), &512_u32.to_be_bytes(), &rows)
         .put_row("by-day", &encoded(&1_u64), &encoded(&20_u32), &minus_five)
         .put_row("by-day", &encoded(&2_u64), &encoded(&21_u32), &[6])

@@ -66,7 +66,9 @@ fn one_key_of_every_kind_of_state() {
     );
     let timer = json!({"key": "shop", "at": 61_001, "value": null});
     assert_eq!(one(&["spend", "#event-timers", "shop"]), [timer]);
-    assert_eq!(one(&["spend", "tags", "1"]), [json!({"key": 1, "chunk": 0, "value": ["a", "b"]})]);
+    let whole = json!({"key": 1, "chunk": 0, "value": ["a", "b"]});
+    let added = json!({"key": 1, "added": "3.5", "value": ["d"]});
+    assert_eq!(one(&["spend", "tags", "1"]), [whole, added]);
     assert_eq!(one(&["spend", "tags", "2"]), [json!({"key": 2, "chunk": 512, "value": ["c"]})]);
     assert_eq!(one(&["spend", "by-day", "1"]), [json!({"key": 1, "map_key": 20, "value": -5})]);
     assert_eq!(one(&["spend", "by-day", "2"]), [json!({"key": 2, "map_key": 21, "value": 6})]);
@@ -145,7 +147,7 @@ fn a_scan_shows_what_a_checkpoint_holds_at_its_time() {
         assert!(text.contains(title), "{title} in {text}");
     }
     let (text, _) = scan(&path, &["--json", "--limit", "0"]).expect("scans");
-    assert_eq!(lines(&text).len(), 12);
+    assert_eq!(lines(&text).len(), 13);
     let wrong = scan(&path, &["spend", "own", "--prefix", "x"]).expect_err("no number");
     assert!(wrong.to_string().starts_with("RR0603"), "{wrong}");
 }

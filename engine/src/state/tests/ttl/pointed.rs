@@ -74,6 +74,20 @@ fn a_pair_that_ended_goes_from_checkpoints_while_its_map_lives() {
 }
 
 #[test]
+fn what_was_added_unread_may_end_before_what_it_was_added_to() {
+    let mut subtask = subtask(ttl(TTL_MS));
+    (0..50).for_each(|key| drop(subtask.call(key, &Change::Push(1), at(30))));
+    subtask.store.evict(1, usize::MAX);
+    (0..50).for_each(|key| drop(subtask.call(key, &Change::Push(2), at(0))));
+    sweep(&mut subtask, TTL_MS + 10, 200);
+    for key in 0..50 {
+        assert_eq!(subtask.call(key, &Change::Iter, at(0)), [(0, 1)], "{key}");
+    }
+    sweep(&mut subtask, TTL_MS + 30, 200);
+    assert_eq!(subtask.entries(), 0);
+}
+
+#[test]
 fn a_list_is_not_written_anew_for_every_value_that_ends() {
     let mut subtask = subtask(ttl(TTL_MS * 100));
     let mut written = 0;

@@ -30,7 +30,7 @@ enum Event {
     Snapshot(bool, usize, Vec<Vec<Call>>),
     /// Memory presses on state number such.
     Evict(usize),
-    /// Back to the last whole snapshot, at this many subtasks; values may be left in the files.
+    /// Back to the last whole snapshot, at this many subtasks; all may be left in the files.
     Crash(u32, bool),
 }
 
@@ -82,14 +82,17 @@ struct World {
     /// The snapshots since the last full one, and state and time at the last of them.
     stored: Vec<StateSnapshot>,
     stored_plain: (Plain, i64),
+    /// The number of the last of them.
+    checkpoint: u64,
 }
 
 impl World {
     fn new(ttl: Ttl, by_read: bool) -> Self {
         let subtasks = Self::subtasks(ttl, 1);
         let (plain, stored_plain) = (Plain::default(), (Plain::default(), 0));
+        let stored = Vec::new();
         let mut world =
-            World { ttl, by_read, subtasks, plain, now: 0, stored: Vec::new(), stored_plain };
+            World { ttl, by_read, subtasks, plain, now: 0, stored, stored_plain, checkpoint: 0 };
         world.advance(0);
         world
     }
@@ -137,6 +140,7 @@ impl World {
         if full {
             self.stored.clear();
         }
+        self.checkpoint += 1;
         self.stored_plain = (self.plain.clone(), self.now);
         for subtask in 0..self.subtasks.len() {
             self.subtasks[subtask].store.cut(mode).expect("encodes");
@@ -166,11 +170,12 @@ impl World {
         }
         for subtask in &mut self.subtasks {
             let range = subtask.store.range();
-            if lazy {
-                let files = PlainFiles::of(&self.stored, ("value", range), 2);
-                subtask.store.restore_from("value", Box::new(files)).expect("by key");
+            for state in ["value", "list", "map"].into_iter().filter(|_| lazy) {
+                let stored = (&self.stored[..], self.checkpoint);
+                let files = PlainFiles::of(stored, (state, range), 2);
+                subtask.store.restore_from(state, Box::new(files)).expect("by key");
             }
-            for state in self.stored.iter().filter(|state| !lazy || state.state != "value") {
+            for state in self.stored.iter().filter(|_| !lazy) {
                 for section in state.sections.iter().filter(|s| range.contains(s.group)) {
                     let done = subtask.store.restore(&state.state, section.group, &section.bytes);
                     done.expect("what was written can be read");

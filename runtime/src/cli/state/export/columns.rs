@@ -55,6 +55,9 @@ enum Source {
     Place,
     MapKey,
     Chunk,
+    /// Of what was added to a list.
+    Generation,
+    Run,
     Portion,
     /// The value as it lies in the checkpoint, where its codec is not known.
     Encoded,
@@ -87,7 +90,14 @@ impl Columns {
                 columns.push(Column::new("at", Source::Place, Kind::Moment, false))
             }
             StateKind::List => {
-                columns.push(Column::new("chunk", Source::Chunk, Kind::Unsigned, true))
+                columns.push(Column::new("chunk", Source::Chunk, Kind::Unsigned, true));
+                columns.push(Column::new(
+                    "added_generation",
+                    Source::Generation,
+                    Kind::Unsigned,
+                    true,
+                ));
+                columns.push(Column::new("added_run", Source::Run, Kind::Unsigned, true));
             }
             StateKind::Map => {
                 columns.push(Column::new("map_key", Source::MapKey, Kind::Json, true))
@@ -140,11 +150,19 @@ impl Columns {
                     column.push(&Value::String(hex.clone()))
                 }
                 (Source::Chunk, _, Some(Within::Chunk(first))) => column.push(&Value::from(*first)),
+                (Source::Generation, _, Some(Within::Added(number, _)))
+                | (Source::Run, _, Some(Within::Added(_, number))) => {
+                    column.push(&Value::from(*number))
+                }
                 (Source::Portion, _, Some(Within::Portion(number))) => {
                     column.push(&Value::from(*number))
                 }
-                (Source::MapKey | Source::Chunk | Source::Portion, _, None) => column.push_null(),
-                (Source::MapKey | Source::Chunk | Source::Portion, ..) => None,
+                (Source::Chunk, _, Some(Within::Added(..)))
+                | (Source::Generation | Source::Run, _, Some(Within::Chunk(_)))
+                | (Source::MapKey | Source::Chunk | Source::Portion, _, None)
+                | (Source::Generation | Source::Run, _, None) => column.push_null(),
+                (Source::MapKey | Source::Chunk | Source::Portion, ..)
+                | (Source::Generation | Source::Run, ..) => None,
                 (Source::Encoded, ..) => column.push_bytes(value),
             };
             if pushed.is_none() {
