@@ -14,7 +14,7 @@ use riverrun::runtime::config::{Bytes, From};
 use riverrun::runtime::control::{CommandKind, Control};
 use riverrun::runtime::status::{JobStatus, Phase};
 
-use crate::world::{World, give};
+use crate::world::{World, give, wait_until};
 
 const KEYS: u64 = 12_000;
 const STOP: CommandKind = CommandKind::Stop { savepoint: false };
@@ -56,23 +56,14 @@ impl Sums {
         order: CommandKind,
         feed: impl FnOnce(&MemoryInput<u64>) + Send + 'static,
     ) -> Arc<JobStatus> {
-        let (control, orders) = Control::by_hand();
         let (input, output) = (self.input.clone(), self.output.clone());
         let before = output.items().len();
-        let feeder = std::thread::spawn(move || {
+        let feed = move || {
             // At once, so that the first record finds next to nothing read.
             feed(&input);
-            let began = Instant::now();
-            while output.items().len() == before {
-                assert!(began.elapsed() < Duration::from_secs(60), "nothing comes");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            give(&orders, order).expect("runs").expect("stops");
-        });
-        let (ended, status) = world.start(|job| self.pipeline(job), control);
-        feeder.join().expect("no panic");
-        ended.expect("it stops well");
-        status
+            wait_until("something comes", || output.items().len() > before);
+        };
+        world.run_fed(|job| self.pipeline(job), order, feed)
     }
 
     /// A first run, stopped when there is a sum of every key: a stop cuts off what is not read yet.
@@ -80,9 +71,7 @@ impl Sums {
         let output = self.output.clone();
         self.run(world, STOP, move |input| {
             push(input, &(0..KEYS).collect::<Vec<_>>());
-            while output.items().len() < KEYS as usize {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_until("a sum of every key", || output.items().len() >= KEYS as usize);
         });
     }
 
@@ -226,11 +215,8 @@ fn all_is_warm_by_itself_and_the_status_says_when() {
     let status = Arc::new(JobStatus::of("test", &graph));
     let watched = status.clone();
     let watcher = std::thread::spawn(move || {
-        let began = Instant::now();
-        while watched.phase() != Phase::Running || watched.cold_states() > 0 {
-            assert!(began.elapsed() < Duration::from_secs(60), "it never gets warm");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let is_warm = || watched.phase() == Phase::Running && watched.cold_states() == 0;
+        wait_until("all is warm", is_warm);
         give(&orders, STOP).expect("runs").expect("stops");
     });
     let (config, options) = (&world.config, &world.options);

@@ -76,8 +76,8 @@ impl World {
         ended
     }
 
-    /// Runs until `order` was carried out, once records flowed and `feed` has come back. A stop
-    /// cuts off what is not read yet, so `feed` waits for what must have been.
+    /// Runs until `order` was carried out, which is given once `feed` has come back. A stop cuts off
+    /// what is not read yet, so `feed` waits for what must have been.
     pub(crate) fn run_fed(
         &self,
         pipeline: impl Fn(&Job),
@@ -86,7 +86,6 @@ impl World {
     ) -> Arc<JobStatus> {
         let (control, orders) = Control::by_hand();
         let feeder = std::thread::spawn(move || {
-            await_running(&orders);
             feed();
             give(&orders, order).expect("runs").expect("is carried out");
         });
@@ -130,6 +129,6 @@ pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !done() {
         assert!(began.elapsed() < Duration::from_secs(120), "{what}: not within two minutes");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
