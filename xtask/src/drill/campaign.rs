@@ -2,9 +2,9 @@
 //! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Only what a run really did is written.
 //!
 //! A run is a drill of some minutes with a seed of its own. In turn: kills at all points; and these,
-//! kills at random, zombies, full and slow disks, clocks that jump. Restores at every parallelism
-//! from 1 to 6 after every other; on Kafka the broker dies too, and each life is judged by Kafka's
-//! own consumer. Each is written when it has ended.
+//! kills at random, zombies, full and slow disks, clocks that jump, lazy restores. Restores at every parallelism
+//! from 1 to 6 after every other; on Kafka the broker dies too, and some lives are judged by
+//! Kafka's own consumer besides. Each is written when it has ended.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use xtask::say::Progress;
 
 use super::bugs::Job;
-use super::faults::{self, Faults};
+use super::faults::{self, Beside, Faults};
 use super::jobs::Built;
 use crate::cargo;
 
@@ -27,14 +27,18 @@ const RUN: Duration = Duration::from_secs(20 * 60);
 /// room in it.
 const DEATHS: &str = "6";
 const STRETCH: &str = "4s";
+/// Of so many lives Kafka's own consumer judges one; the drill itself compares them all.
+const JUDGE_EVERY: u64 = 3;
+/// However little state there is, it is read on demand.
+const LAZILY: [&str; 2] = ["--conf", "checkpoint.lazy_from=0"];
 /// Parallelisms: each after each other.
 const MOST: u32 = 6;
 /// What `tests/DRILLS.md` begins with.
 const HEAD: &str = "# Drills
 
 Figures of real runs of `cargo xtask drill --campaign HOURS`: of the drill job, killed, restored and
-compared with an undisturbed run; on Kafka also judged by Kafka's own consumer, while the broker is
-killed as well. A row is one run; everything of it stands in `drills.jsonl`.
+compared with an undisturbed run; on Kafka the broker is killed as well, and of some lives Kafka's
+own consumer says the same. A row is one run; everything of it stands in `drills.jsonl`.
 
 | commit | target | kills | points (fewest kills) | zombies | broker kills (past timeout) | \
 rescale pairs | seed | lost | doubled | changed | reordered | failed | lives | minutes |
@@ -73,13 +77,16 @@ fn one(
     let pairs: Vec<String> = each_after_each(MOST).iter().map(u32::to_string).collect();
     drill.args(["--points", "all"]);
     if !by_point {
-        drill.args(["--random", "--zombie", "--faults"]);
+        drill.args(["--random", "--zombie", "--faults"]).args(LAZILY);
     }
     drill.args(["--rescale", &pairs.join(","), "--deaths", DEATHS, "--stretch", STRETCH]);
     drill.args(["--duration", &format!("{}s", length.as_secs()), "--limit", "5m"]);
     drill.args(["--seed", &seed.to_string()]).stdout(Stdio::null());
     let (code, faults) = match built.broker {
-        Some(_) => faults::run(built, drill, (seed, true), progress)?,
+        Some(_) => {
+            let beside = Beside { seed, disturbs: true, judge_every: JUDGE_EVERY };
+            faults::run(built, drill, beside, progress)?
+        }
         None => (drill.status().context("the drill does not start")?.code(), Faults::default()),
     };
     match code {

@@ -6,7 +6,8 @@
 //! 2. From then on the broker is killed at moments drawn from the seed. Each [`LONG_EVERY`]th time
 //!    it stays away past the transactions' timeout.
 //! 3. After each life the drill runs `xtask drill --ask FOLDER` ([`ask`]), which hands the question
-//!    to this process: the broker is let alone until it is answered ([`super::judge`]).
+//!    to this process: the broker is let alone until it is answered ([`super::judge`], of all lives
+//!    or of some).
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -44,11 +45,22 @@ pub(super) struct Faults {
     pub(super) judged: u64,
 }
 
+/// What happens beside a drill.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    /// What moments are drawn from.
+    pub(super) seed: u64,
+    /// Whether the broker is killed.
+    pub(super) disturbs: bool,
+    /// Of so many lives one is judged by the other client, whose tools take seconds each.
+    pub(super) judge_every: u64,
+}
+
 /// Runs `drill` to its end, disturbing the broker; its exit code.
 pub(super) fn run(
     built: &mut Built,
     mut drill: Command,
-    (seed, disturbs): (u64, bool),
+    Beside { seed, disturbs, judge_every }: Beside,
     progress: &Progress,
 ) -> Result<(Option<i32>, Faults)> {
     let folder = built.folder.clone();
@@ -60,14 +72,18 @@ pub(super) fn run(
     let mut child = Reaped(drill.spawn().context("the drill does not start")?);
     let begun = told(&mut child.0)?;
     let (mut chance, mut faults) = (seed | 1, Faults::default());
-    let mut next: Option<Instant> = None;
+    let (mut next, mut lives): (Option<Instant>, u64) = (None, 0);
     loop {
         if let Some(status) = child.0.try_wait().context("the drill is lost")? {
             return Ok((status.code(), faults));
         }
         if let Some((life, job)) = asked(&folder)? {
-            let verdict = judge.judge(broker, &life, &job);
-            faults.judged += 1;
+            let mut verdict = Ok(());
+            if lives.is_multiple_of(judge_every) {
+                verdict = judge.judge(broker, &life, &job);
+                faults.judged += 1;
+            }
+            lives += 1;
             answer(&folder, &verdict.err().map_or_else(String::new, |error| format!("{error:#}")))?;
             // Not while the next life makes its topics.
             next = None;

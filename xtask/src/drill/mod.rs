@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use xtask::say::Progress;
 
 use self::bugs::Job;
+use self::faults::Beside;
 use crate::cargo;
 
 /// What to drill.
@@ -100,8 +101,8 @@ fn kafka(options: &Options) -> Result<bool> {
     drill.args(["--random", "--zombie", "--points", "all", "--limit", "5m"]);
     drill.args(["--kills", &options.kills.to_string(), "--seed", &options.seed.to_string()]);
     drill.stdout(Stdio::inherit());
-    let disturbs = (options.seed, !options.calm);
-    let (code, faults) = faults::run(&mut built, drill, disturbs, &progress)?;
+    let beside = Beside { seed: options.seed, disturbs: !options.calm, judge_every: 1 };
+    let (code, faults) = faults::run(&mut built, drill, beside, &progress)?;
     println!(
         "broker killed {} times, {} of them for longer than transactions live; {} lives judged by \
          Kafka's own consumer",
