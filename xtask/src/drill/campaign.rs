@@ -2,9 +2,9 @@
 //! `tests/drills.jsonl`, one row in `tests/DRILLS.md`. Only what a run really did is written.
 //!
 //! A run is a drill of some minutes with a seed of its own. In turn: kills at all points; and these,
-//! kills at random, zombies, full and slow disks, clocks that jump, lazy restores. Restores at every parallelism
-//! from 1 to 6 after every other; on Kafka the broker dies too, and some lives are judged by
-//! Kafka's own consumer besides. Each is written when it has ended.
+//! kills at random, zombies, full and slow disks, clocks that jump, lazy restores. Each at every
+//! parallelism from 1 to 6 after every other; on Kafka the broker dies too, and some lives are
+//! judged by Kafka's own consumer besides. Each is written when it has ended.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -30,7 +30,7 @@ const STRETCH: &str = "4s";
 /// Of so many lives Kafka's own consumer judges one; the drill itself compares them all.
 const JUDGE_EVERY: u64 = 3;
 /// However little state there is, it is read on demand.
-const LAZILY: [&str; 2] = ["--conf", "checkpoint.lazy_from=0"];
+const LAZILY: [&str; 2] = ["--conf", "checkpoint.lazy_from=0B"];
 /// Parallelisms: each after each other.
 const MOST: u32 = 6;
 /// What `tests/DRILLS.md` begins with.
