@@ -250,7 +250,7 @@ async fn feed(source: MemorySource<Event>, splits: Vec<Vec<Event>>, mut chance: 
             return input.close();
         }
         let split = open[chance.place(open.len())];
-        input.push(split, splits[split][pushed[split]].clone());
+        input.push(split, splits[split][pushed[split]]);
         pushed[split] += 1;
         if chance.happens(1, 3) {
             tokio::time::sleep(Duration::from_millis(chance.within(1, LIVE_PAUSE))).await;
