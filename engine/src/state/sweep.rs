@@ -286,7 +286,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     fn remove_ended(
         &mut self,
-        sweep: &Sweep<V>,
+        sweep: &mut Sweep<V>,
         now: Timestamp,
         (hash, key, ended): (KeyHash, &K, Ended),
     ) -> Result<()> {
@@ -295,7 +295,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             Ended::Nothing => return Ok(()),
             // Of a list that was added to unread, only a part was looked at.
             _ if self.layout.has_parts() => match self.get(hash, key)? {
-                Some(whole) => (sweep.look)(whole, now).ended,
+                Some(whole) => {
+                    let look = (sweep.look)(whole, now);
+                    sweep.next = sweep.next.min(look.next);
+                    look.ended
+                }
                 None => return Ok(()),
             },
             some => some,
