@@ -14,7 +14,8 @@ use riverrun::runtime::config::{Bytes, From};
 use riverrun::runtime::control::{CommandKind, Control};
 use riverrun::runtime::status::{JobStatus, Phase};
 
-use crate::world::{World, give, wait_until};
+use crate::seen::wait;
+use crate::world::{World, give};
 
 const KEYS: u64 = 12_000;
 const STOP: CommandKind = CommandKind::Stop { savepoint: false };
@@ -61,7 +62,7 @@ impl Sums {
         let feed = move || {
             // At once, so that the first record finds next to nothing read.
             feed(&input);
-            wait_until("something comes", || output.items().len() > before);
+            wait("something comes", || output.items().len() > before);
         };
         world.run_fed(|job| self.pipeline(job), order, feed)
     }
@@ -71,7 +72,7 @@ impl Sums {
         let output = self.output.clone();
         self.run(world, STOP, move |input| {
             push(input, &(0..KEYS).collect::<Vec<_>>());
-            wait_until("a sum of every key", || output.items().len() >= KEYS as usize);
+            wait("a sum of every key", || output.items().len() >= KEYS as usize);
         });
     }
 
@@ -216,7 +217,7 @@ fn all_is_warm_by_itself_and_the_status_says_when() {
     let watched = status.clone();
     let watcher = std::thread::spawn(move || {
         let is_warm = || watched.phase() == Phase::Running && watched.cold_states() == 0;
-        wait_until("all is warm", is_warm);
+        wait("all is warm", is_warm);
         give(&orders, STOP).expect("runs").expect("stops");
     });
     let (config, options) = (&world.config, &world.options);

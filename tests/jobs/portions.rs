@@ -2,8 +2,6 @@
 //! restored at another parallelism, and no window is wrong.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use riverrun::connectors::memory::{MemoryOutput, MemorySource};
 use riverrun::engine::graph::Uid;
@@ -13,7 +11,8 @@ use riverrun::runtime::checkpoint::{CheckpointStore, StateReader};
 use riverrun::runtime::config::Bytes;
 use riverrun::runtime::control::CommandKind;
 
-use crate::world::{World, wait_until};
+use crate::seen::Seen;
+use crate::world::World;
 
 const KEYS: u64 = 300_000;
 const ITEMS: u64 = 900_000;
@@ -44,13 +43,13 @@ impl Aggregate<u64> for Chained {
 
 type Out = MemoryOutput<Windowed<u64, Chained>>;
 
-/// Number n happened at millisecond n; those that were read are counted.
-fn pipeline(job: &Job, source: &MemorySource<u64>, read: &Arc<AtomicU64>, out: &Out) {
-    let read = read.clone();
+/// Number n happened at millisecond n.
+fn pipeline(job: &Job, source: &MemorySource<u64>, seen: &Seen, out: &Out) {
+    let seen = seen.clone();
     let watermarks = Watermarks::bounded_out_of_orderness(millis(0)).without_wall_clock();
     let timed = source.clone().event_time(|n| Timestamp::from_millis(*n as i64), watermarks);
     job.source("numbers", timed)
-        .inspect(move |_| _ = read.fetch_add(1, Ordering::Relaxed))
+        .inspect(move |n| seen.read(n + 1))
         .key_by(|n| key(*n))
         .window(Sliding::of(millis(2 * STEP)).every(millis(STEP)))
         .aggregate::<Chained>("chains")
@@ -96,22 +95,22 @@ fn windows_beyond_memory_are_added_to_and_restored_in_portions() {
     let mut world = World::new().at(2);
     world.config.memory = Bytes::mib(24);
     world.config.spill.dir = world.folder.path().join("spill").display().to_string();
-    let (read, half) = (Arc::new(AtomicU64::new(0)), ITEMS / 2);
+    let seen = Seen::default();
     let feed = {
-        let (input, read) = (input.clone(), read.clone());
+        let (input, seen) = (input.clone(), seen.clone());
         move || {
-            (0..half).for_each(|n| input.push(0, n));
-            wait_until("the first half is read", || read.load(Ordering::Relaxed) == half);
+            (0..ITEMS / 2).for_each(|n| input.push(0, n));
+            seen.wait(ITEMS / 2);
         }
     };
     let stop = CommandKind::Stop { savepoint: false };
-    world.run_fed(|job| pipeline(job, &source, &read, &out), stop, feed);
+    world.run_fed(|job| pipeline(job, &source, &seen, &out), stop, feed);
     let found = portions(&world);
     assert!(found > 1_000, "{found} portions");
     (ITEMS / 2..ITEMS).for_each(|n| input.push(0, n));
     input.close();
     let world = world.at(3);
-    world.run(|job| pipeline(job, &source, &read, &out)).expect("it restores and ends");
+    world.run(|job| pipeline(job, &source, &seen, &out)).expect("it restores and ends");
     let mut got = BTreeMap::new();
     for Windowed { key, window, value } in out.items() {
         let before = got.insert((window.start.as_millis(), key), value);

@@ -10,7 +10,8 @@ use riverrun::prelude::*;
 use riverrun::runtime::config::Bytes;
 use riverrun::runtime::control::{CommandKind, Control};
 
-use crate::world::{World, await_running, wait_until};
+use crate::seen::wait;
+use crate::world::{World, await_running};
 
 const KEYS: u64 = 40_000;
 const ROUNDS: u64 = 4;
@@ -62,7 +63,7 @@ fn spilled_and_restored(lazy_from: Bytes) {
         move || {
             (0..items / 2).for_each(|n| input.push(0, n));
             let half = (items / 2) as usize;
-            wait_until("the first half is summed", || output.items().len() == half);
+            wait("the first half is summed", || output.items().len() == half);
         }
     };
     let stop = CommandKind::Stop { savepoint: false };

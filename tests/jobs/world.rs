@@ -120,15 +120,3 @@ pub(crate) fn await_running(orders: &mpsc::Sender<Command>) {
     };
     (0..2_000).take_while(beginning).for_each(drop);
 }
-
-/// Waits until `done`, which is asked now and then.
-///
-/// # Panics
-/// When it takes two minutes.
-pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let began = std::time::Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(120), "{what}: not within two minutes");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
