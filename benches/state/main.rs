@@ -49,8 +49,8 @@ fn rows(mut words: impl Iterator<Item = String>) -> anyhow::Result<()> {
         "history" => history::rows(size),
         "timers" => timers::rows(),
         _ => anyhow::bail!(
-            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, recovery, history, \
-             timers"
+            "rows {group}: there is cut, checkpoints, rocksdb, spilled, restores, recovery, \
+             history, timers"
         ),
     }
 }

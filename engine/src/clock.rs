@@ -1,9 +1,9 @@
 //! The one door to the clock. Everything that asks what time it is asks a [`Clock`], so that a
 //! test, a simulation or a drill can hold time in its hand.
 //!
-//! The wall clock jumps: somebody sets it, a machine wakes up, a leap is made up for. So it is asked
-//! for what has to do with the time of day and with the timestamps of records; how long something
-//! takes is told by [`Clock::monotonic`], which passes evenly.
+//! The wall clock jumps: somebody sets it, a machine wakes up, a leap is made up for. So it is
+//! asked for what has to do with the time of day and with the timestamps of records; how long
+//! something takes is told by [`Clock::monotonic`], which passes evenly.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -5,11 +5,11 @@
 //! Invariants: the watermark never goes back; an idle split is counted again before its first
 //! record; a record too far in the future moves nothing.
 //!
-//! A split that is caught up is not idle at once: for a while its clock goes on as time passes, from
-//! where its records left it. So a producer that pauses for a moment, or writes to its partitions by
-//! turns, makes nothing late, also where event time is not the time of day (old events written
-//! again, events that took hours to arrive). How long it pauses is told by the monotonic clock: a
-//! wall clock that jumps moves no watermark.
+//! A split that is caught up is not idle at once: for a while its clock goes on as time passes,
+//! from where its records left it. So a producer that pauses for a moment, or writes to its
+//! partitions by turns, makes nothing late, also where event time is not the time of day (old
+//! events written again, events that took hours to arrive). How long it pauses is told by the
+//! monotonic clock: a wall clock that jumps moves no watermark.
 
 use std::sync::Arc;
 use std::time::Duration;

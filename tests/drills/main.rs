@@ -40,7 +40,7 @@ fn random_kills_and_zombies_change_nothing() {
 }
 
 #[test]
-fn disks_clocks_and_processors_that_misbehave_change_nothing() {
+fn disks_clocks_and_cpus_that_misbehave_change_nothing() {
     let drill = drill_job(&["--faults"]);
     let report = drill.exact();
     let met = report.value["faults"].as_object().expect("faults");

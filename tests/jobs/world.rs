@@ -76,8 +76,8 @@ impl World {
         ended
     }
 
-    /// Runs until `order` was carried out, which is given once `feed` has come back. A stop cuts off
-    /// what is not read yet, so `feed` waits for what must have been.
+    /// Runs until `order` was carried out, which is given once `feed` has come back. A stop cuts
+    /// off what is not read yet, so `feed` waits for what must have been.
     pub(crate) fn run_fed(
         &self,
         pipeline: impl Fn(&Job),

@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_wall_clock_that_jumps_moves_no_watermark() {
         let clock = ManualClock::new(at(1_000_000));
-        let (source, input) = MemorySource::live(1);
+        let source = MemorySource::new(vec![vec![100]]).unbounded();
         let source =
             source.event_time(|n: &i64| at(*n), Watermarks::bounded_out_of_orderness(secs(5)));
         let source = erase_source(source);
@@ -294,7 +294,6 @@ mod tests {
         let split = block_on(source.discover(&ctx, false)).expect("discovers").remove(0);
         let mut reader = block_on(source.open(ctx)).expect("opens");
         block_on(reader.assign(split, None)).expect("assigned");
-        input.push(0, 100);
         while !matches!(reader.fetch(9).expect("fetches"), Fetched::Pending) {}
         assert_eq!(reader.watermark(), Some(SourceWatermark::At(at(95))));
         for day in [86_400, -86_400] {

@@ -33,7 +33,7 @@ pub enum Action {
         /// By so much.
         ms: i64,
     },
-    /// From here on others want the processors too.
+    /// From here on others want the CPUs too.
     Crowd {
         /// So many threads of theirs.
         threads: u32,

@@ -95,7 +95,8 @@ pub struct Pending<T, P> {
 }
 
 impl<T: Ord + Clone + Debug, P> Pending<T, P> {
-    /// `barrier` was sent at `started` of the monotonic clock; each of `expected` has until `timeout` to report its part.
+    /// `barrier` was sent at `started` of the monotonic clock; each of `expected` has until
+    /// `timeout` to report its part.
     pub fn new(
         barrier: Barrier,
         expected: impl IntoIterator<Item = T>,

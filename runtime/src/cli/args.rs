@@ -288,11 +288,12 @@ pub(super) struct DrillArgs {
     #[arg(long)]
     pub(super) zombie: bool,
     /// Also let runs have a disk that is slow or full for a while, a clock that jumps by a day,
-    /// processors that others want too, and kill them at random; implies `--random`
+    /// CPUs that others want too, and kill them at random; implies `--random`
     #[arg(long)]
     pub(super) faults: bool,
     /// How many runs of each life are disturbed, in turn one that runs and one that starts again
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) deaths: u32,
     /// What all chance is drawn from [default: another each time]
     #[arg(long, value_name = "S")]

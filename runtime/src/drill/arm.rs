@@ -88,7 +88,7 @@ fn act(action: Action) {
     }
 }
 
-/// A thread of somebody else's: wants a processor until the process is over.
+/// A thread of somebody else's: wants a CPU until the process is over.
 fn crowd() {
     drop(doors::spawn_thread("crowd", || {
         loop {

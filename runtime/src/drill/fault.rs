@@ -1,5 +1,5 @@
 //! What disturbs a run without killing it: a disk that is slow or full for a while, a clock that
-//! jumps, processors that others want too. None of it may change what comes out.
+//! jumps, CPUs that others want too. None of it may change what comes out.
 //!
 //! Drawn by [`super::plan`] for a run that is killed at a moment of chance besides; carried out by
 //! the run itself, at a crash point ([`super::arm`]).
@@ -21,7 +21,7 @@ enum Kind {
     ClockAhead,
     /// The wall clock is put a day backwards.
     ClockBack,
-    /// Others want the processors too.
+    /// Others want the CPUs too.
     Crowd,
 }
 
@@ -32,7 +32,7 @@ const DAY_MS: i64 = 86_400_000;
 const SLOW_MS: (u64, u64) = (20, 300);
 /// How many files in a row a full disk refuses.
 const REFUSED: (u64, u64) = (2, 10);
-/// Threads of others: some for each processor of most machines.
+/// Threads of others: some for each CPU of most machines.
 const CROWD: u32 = 16;
 /// A run comes by a point so early, whatever delays it.
 const EARLY_PERCENT: u64 = 20;

@@ -1,5 +1,5 @@
-//! At full rate the engine is killed again and again, and at the end each result must be there once,
-//! in its order.
+//! At full rate the engine is killed again and again, and at the end each result must be there
+//! once, in its order.
 //!
 //! Every event adds one to the sum of its key, so the results of a key are 1, 2, 3 and so on: a gap
 //! is a lost record, a number that comes again a doubled one.

@@ -142,7 +142,7 @@ pub(crate) fn passes(code: Code) -> bool {
             | Code::CoordinatorLoadInProgress
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
-            // A broker that has come back leads anew: what is known of its epoch is out of date.
+            // A broker that has come back leads anew: what is known of its lead is out of date.
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::BrokerNotAvailable
