@@ -11,7 +11,8 @@ use crate::expected::Work;
 use crate::paced::Paced;
 use crate::setup::{Options, Setup};
 
-const RATE: u64 = 2_000;
+/// Enough that every key has its sum before the first look.
+const RATE: u64 = 10_000;
 const CHECKPOINT_MS: u64 = 20;
 /// The share of all checkpoints after which the first look is taken.
 const FIRST_SHARE: u64 = 5;
