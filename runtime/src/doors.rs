@@ -43,9 +43,14 @@ pub fn beside(name: &str, work: impl FnOnce() + Send + 'static) {
 /// # Panics
 /// Within a runtime; when the system gives no runtime.
 pub fn wait_for<R>(work: impl Future<Output = R>) -> R {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(FILES_AT_ONCE).build();
     runtime.expect("the system gives a runtime").block_on(work)
 }
+
+/// How many files are read and written at once by such a thread. Each takes a thread, which stays
+/// as long as files come again within seconds: where checkpoints do, every stall would add some.
+const FILES_AT_ONCE: usize = 4;
 
 /// Waits on this thread, which is no task's: a drill's, or one that is told to dawdle.
 pub fn pause(duration: Duration) {

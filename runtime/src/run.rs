@@ -170,9 +170,7 @@ pub fn run_job(
     status: Arc<JobStatus>,
     control: Control,
 ) -> Result<Outcome, RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime starts");
-    runtime.block_on(run_here(job, graph, config, options, status, control))
+    doors::wait_for(run_here(job, graph, config, options, status, control))
 }
 
 /// As [`run_job`], on the caller's runtime, which must be this thread's alone.
