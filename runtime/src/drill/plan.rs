@@ -44,16 +44,6 @@ pub(super) enum Blow {
     },
 }
 
-impl Blow {
-    /// The same, so much later.
-    fn later(self, ms: u64) -> Blow {
-        match self {
-            Blow::Killed { after_ms } => Blow::Killed { after_ms: after_ms + ms },
-            at_point @ Blow::Point(_) => at_point,
-        }
-    }
-}
-
 /// One run of a life that is to be disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Death {
@@ -126,8 +116,7 @@ impl Plan {
     /// How many lives it takes until everything had its turn.
     pub(super) fn round(&self) -> u32 {
         let most = self.running.len().max(self.starting.len());
-        // Every second life is one of chance.
-        // Every fourth has a fault.
+        // Every second life is one of chance, every fourth has a fault.
         let random = match (self.wanted.random, self.wanted.faults) {
             (_, true) => 20.max(2 * most),
             (true, false) => 10.max(2 * most),
@@ -169,10 +158,9 @@ impl Plan {
                 let fault = (self.wanted.faults && !turn.is_multiple_of(2))
                     .then(|| Fault::drawn(turn / 2, &self.passings, chance))
                     .flatten();
-                let death = self.at_random(chance);
                 // It must have been met first.
-                let later = fault.map_or(0, |_| self.run_ms / 4);
-                Death { fault, blow: death.blow.later(later), ..death }
+                let earliest = fault.map_or(0, |_| self.run_ms / 4);
+                Death { fault, ..self.at_random(earliest, chance) }
             }
         }
     }
@@ -180,7 +168,7 @@ impl Plan {
     fn while_it_starts(&self, turn: u32, chance: &mut Chance) -> Death {
         match self.starting.get(turn as usize % self.starting.len().max(1)) {
             Some(point) => self.at_point(*point, true, chance),
-            None => self.at_random(chance),
+            None => self.at_random(0, chance),
         }
     }
 
@@ -205,8 +193,8 @@ impl Plan {
         Death { blow: Blow::Point(order_at), parallelism: 0, order, later, fault: None }
     }
 
-    fn at_random(&self, chance: &mut Chance) -> Death {
-        let after_ms = chance.below(self.run_ms * 8 / 10 / u64::from(self.pairs()));
+    fn at_random(&self, earliest_ms: u64, chance: &mut Chance) -> Death {
+        let after_ms = earliest_ms + chance.below(self.run_ms * 8 / 10 / u64::from(self.pairs()));
         let blow = Blow::Killed { after_ms };
         Death { blow, parallelism: 0, order: None, later: None, fault: None }
     }
