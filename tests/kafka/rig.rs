@@ -1,6 +1,9 @@
 //! A broker for all tests, and jobs on it, in this process or in one of their own that can be
 //! killed.
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -106,6 +109,20 @@ pub(crate) fn child(test: &str, variables: &[(&str, String)]) -> Child {
     command.args(["--exact", test, "--ignored", "--nocapture"]).stdin(Stdio::null());
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts")
+}
+
+/// Waits until the job that writes below `folder` has committed three checkpoints more than there
+/// are now.
+pub(crate) fn await_checkpoints(folder: &Path) {
+    let names = || -> Vec<OsString> {
+        let entries = fs::read_dir(folder.join("checkpoints")).into_iter().flatten();
+        entries.map(|entry| entry.expect("reads").file_name()).collect()
+    };
+    let (before, until) = (names(), Instant::now() + LIMIT);
+    while names().iter().filter(|name| !before.contains(name)).count() < 3 {
+        assert!(Instant::now() < until, "no checkpoints");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A variable of a process that [`child`] started.

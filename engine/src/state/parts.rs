@@ -8,8 +8,10 @@
 //!    joined to its tail in memory, or put into the spill before its tails there; where something
 //!    newer is whole already, or it was removed, it is left.
 
+use anyhow::Context as _;
+
 use super::codec::Bytes;
-use super::cold::{OpenEntry, full_key};
+use super::cold::OpenEntry;
 use super::entry::{self, Entry, Op};
 use super::fetch::Here;
 use super::layout::RowKey;
@@ -154,7 +156,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     ) -> Result<()> {
         let at = self.segment_of(hash);
         let found = self.segments[at].slots.find(kept(hash), |slot| slot.key == *key);
-        let Some(mark) = found.map(|slot| slot.mark) else { return Ok(()) };
+        let mark = found.map(|slot| slot.mark).context("the tail of an entry is not in memory")?;
         if spilled && self.writing_all && !self.will_be_written(hash, key, mark)? {
             // The beginning is part of the snapshot, the tail was written or is none of it.
             let position = self.range().position(hash);
@@ -179,7 +181,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         while let Some(row) = entry::read(&mut rest)? {
             // Encoded keys are prefix-free.
             if open.as_ref().is_none_or(|open| !row.key.starts_with(&open.key)) {
-                self.settle(group, open.take())?;
+                self.settle(open.take())?;
                 open = Some(self.opened(group, &row)?);
             }
             if let Some(rows) = open.as_mut().and_then(|open| open.rows.as_mut()) {
@@ -208,14 +210,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// No more rows come of this entry, if there is one.
-    fn settle(&mut self, group: KeyGroup, open: Option<OpenEntry>) -> Result<()> {
+    fn settle(&mut self, open: Option<OpenEntry>) -> Result<()> {
         let Some(OpenEntry { key: bytes, rows: Some(rows) }) = open else { return Ok(()) };
         let row = Entry { op: Op::Put, namespace: &[], key: &bytes, value: &[] };
         let RowKey { key, hash, .. } = self.layout.row_key(&row)?;
-        let position = usize::from(group.0 - self.range().start);
-        let mut full = Vec::new();
-        full_key(position as u16, &[], &mut full);
-        full.extend_from_slice(&bytes);
+        let (position, full) = (self.range().position(hash), self.full_key_of(hash, &key)?);
         let removed = self.cold.as_ref().is_some_and(|cold| cold.is_removed(position, &full));
         let here = self.here(hash, &key);
         if removed || here == Here::Whole {
@@ -242,8 +241,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// The key group has no more rows.
-    pub(super) fn settle_last(&mut self, group: KeyGroup) -> Result<()> {
+    pub(super) fn settle_last(&mut self) -> Result<()> {
         let open = self.cold.as_mut().and_then(|cold| cold.take_open());
-        self.settle(group, open)
+        self.settle(open)
     }
 }

@@ -104,7 +104,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             StoredPage::Later => return Ok(Warmth::Later),
             StoredPage::Rows(group, rows) => self.place_page(group, &rows)?,
             StoredPage::Whole(group) => {
-                self.settle_last(group)?;
+                self.settle_last()?;
                 if let Some(cold) = &mut self.cold {
                     cold.group_is_read(usize::from(group.0 - start));
                 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::crash::{Action, CrashOrder, Passing, point};
+use riverrun_engine::crash::{self, Action, CrashOrder, Passing, point};
 
 use super::chance::Chance;
 
@@ -84,12 +84,16 @@ impl Fault {
 
     /// Whether the run that has `said` this has met it.
     pub(super) fn is_met(self, said: &str) -> bool {
-        let point = self.order.point.name;
         match self.order.action {
-            Action::Error => said.contains(&format!("made '{point}' fail")),
+            Action::Error => has_failed(self.order.point.name, said),
             action => said.contains(&told(action)),
         }
     }
+}
+
+/// Whether the run that has `said` this was told to fail at the point.
+pub(super) fn has_failed(point: &'static str, said: &str) -> bool {
+    said.contains(&crash::Fault { point }.to_string())
 }
 
 /// How a run tells that it was disturbed.

@@ -12,6 +12,7 @@ use super::child::{Ended, Program, Running, Start};
 use super::compare::Difference;
 use super::disk;
 use super::error::DrillError;
+use super::fault;
 use super::interrupt::Interrupt;
 use super::oracle::Oracle;
 use super::output::Fields;
@@ -281,8 +282,7 @@ impl Living<'_> {
 
     /// Counts a failure, if the last run says that it had it.
     fn failing(&mut self, point: &'static str) -> Result<(), DrillError> {
-        let said = self.said()?;
-        if said.contains(&format!("made '{point}' fail")) {
+        if fault::has_failed(point, &self.said()?) {
             self.lived.reached.push((point, Action::Error));
         }
         Ok(())

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use xtask::kafka::{Broker, free_port};
 
-use super::numbers::{RECORDS, await_checkpoints, check, copy, pipeline, signal, start};
+use super::numbers::{RECORDS, check, copy, pipeline, signal, start};
 use crate::proxy::{
     ADD_PARTITIONS, Deal, END_TXN, INIT_PRODUCER_ID, PRODUCE, Proxy, WRITE_TXN_MARKERS,
 };
-use crate::rig::{LIMIT, World, broker, end_of};
+use crate::rig::{LIMIT, World, await_checkpoints, broker, end_of};
 
 /// As many numbers as there is to disturb.
 const LONG: u64 = 60_000;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use riverrun::connectors::datagen::Datagen;
 use riverrun::connectors::kafka::Kafka;
@@ -12,7 +12,7 @@ use riverrun::runtime::config::RunOptions;
 use riverrun::runtime::control::Control;
 use xtask::kafka::Broker;
 
-use crate::rig::{LIMIT, World, child, config, given, run, visible};
+use crate::rig::{World, child, config, given, run, visible};
 
 /// Some five seconds' worth.
 pub(super) const RECORDS: u64 = 20_000;
@@ -44,16 +44,6 @@ pub(super) fn start(address: &str, world: &World, out: &str) -> Child {
         ("ADDRESS", address.to_owned()),
     ];
     child("sink::numbers::numbers_job", &variables)
-}
-
-/// Waits until the job has committed a few checkpoints.
-pub(super) fn await_checkpoints(folder: &Path) {
-    let until = Instant::now() + LIMIT;
-    let committed = || fs::read_dir(folder.join("checkpoints")).map_or(0, Iterator::count);
-    while committed() < 3 {
-        assert!(Instant::now() < until, "no checkpoints");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Every number below `count` is there once.

@@ -1,11 +1,9 @@
 //! Cases 11 to 13, 26, 35: transactions that expire, runs that were thought dead.
 
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::numbers::{RECORDS, await_checkpoints, check, copy, signal, start};
-use crate::rig::{BROKER, LIMIT, World, end_of};
+use super::numbers::{RECORDS, check, copy, signal, start};
+use crate::rig::{BROKER, LIMIT, World, await_checkpoints, end_of};
 
 #[test]
 fn case_13_a_run_thought_dead_wakes_up_after_another_took_over() {
@@ -17,7 +15,7 @@ fn case_13_a_run_thought_dead_wakes_up_after_another_took_over() {
     signal(&zombie, "-STOP");
     copy(first.folder.path(), second.folder.path());
     let owner = start(&address, &second, "zombie-out");
-    await_more(second.folder.path());
+    await_checkpoints(second.folder.path());
     signal(&zombie, "-CONT");
     let (ended, said) = end_of(zombie, LIMIT);
     assert_eq!(ended, Some(false), "it must not go on");
@@ -25,19 +23,6 @@ fn case_13_a_run_thought_dead_wakes_up_after_another_took_over() {
     let (ended, said) = end_of(owner, LIMIT);
     assert_eq!(ended, Some(true), "{said}");
     check(&BROKER, "zombie-out", RECORDS);
-}
-
-/// Waits until the newest checkpoint is newer than those copied.
-fn await_more(folder: &Path) {
-    let names = || -> Vec<_> {
-        let read = fs::read_dir(folder.join("checkpoints")).expect("reads");
-        read.map(|entry| entry.expect("reads").file_name()).collect()
-    };
-    let (before, until) = (names(), Instant::now() + LIMIT);
-    while names().iter().filter(|name| !before.contains(name)).count() < 3 {
-        assert!(Instant::now() < until, "the second run does not go on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -51,7 +36,7 @@ fn cases_11_and_12_a_transaction_expires_while_the_job_stands_still_or_is_down()
     signal(&process, "-STOP");
     std::thread::sleep(Duration::from_secs(14));
     signal(&process, "-CONT");
-    await_more(world.folder.path());
+    await_checkpoints(world.folder.path());
     // While it is down.
     let (ended, _) = end_of(process, Duration::ZERO);
     assert_eq!(ended, None);

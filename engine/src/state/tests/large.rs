@@ -2,18 +2,16 @@
 //! a value of 16 MB, very many timers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::graph::Uid;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::state::cut::Budget;
-use crate::state::spill::{Spill, SpillBatch, SpillDoor, SpillError, SpillRow};
 use crate::state::tests::model::{GROUPS, hash_of};
 use crate::state::{
     Declare, Keyed, ListState, MapState, ResidentMemory, Scope, StateStore, ValueState,
 };
-use crate::testing::MemorySpillDoor;
+use crate::testing::TalliedSpillDoor;
 use crate::time::Timestamp;
 use crate::timer::Timers;
 
@@ -21,47 +19,8 @@ const MANY: u64 = 300_000;
 const TEXT_BYTES: usize = 16 << 20;
 const KEY: u16 = 7;
 
-/// Counts the bytes that are spilled, and how often something is read of them.
-#[derive(Clone, Default)]
-struct Counting(Arc<AtomicUsize>, Arc<AtomicUsize>);
-
-struct Counted(Box<dyn Spill>, Counting);
-
-impl SpillDoor for Counting {
-    fn open(&self, uid: &Uid, subtask: u32, state: &str) -> Result<Box<dyn Spill>, SpillError> {
-        Ok(Box::new(Counted(MemorySpillDoor.open(uid, subtask, state)?, self.clone())))
-    }
-    fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-
-impl Spill for Counted {
-    fn read(&mut self, keys: &[&[u8]], out: &mut Vec<Option<Vec<u8>>>) -> Result<(), SpillError> {
-        self.1.1.fetch_add(1, Ordering::Relaxed);
-        self.0.read(keys, out)
-    }
-    fn write(&mut self, rows: &SpillBatch) -> Result<(), SpillError> {
-        self.1.0.fetch_add(rows.bytes(), Ordering::Relaxed);
-        self.0.write(rows)
-    }
-    fn scan(
-        &mut self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        rows_max: usize,
-        out: &mut Vec<SpillRow>,
-    ) -> Result<(), SpillError> {
-        self.1.1.fetch_add(1, Ordering::Relaxed);
-        self.0.scan(prefix, after, rows_max, out)
-    }
-    fn drop_prefix(&mut self, prefix: &[u8]) -> Result<(), SpillError> {
-        self.0.drop_prefix(prefix)
-    }
-}
-
 struct Large {
-    spilled: Counting,
+    spilled: TalliedSpillDoor,
     store: StateStore,
     text: ValueState<String>,
     map: MapState<u64, u64>,
@@ -85,7 +44,8 @@ impl Large {
         let (text, map, list) = (op.value("text"), op.map("map"), op.list("list"));
         let timers = op.timers();
         let mut store = op.finish().0;
-        let (memory, spilled) = (Arc::new(ResidentMemory::new(usize::MAX)), Counting::default());
+        let (memory, spilled) =
+            (Arc::new(ResidentMemory::new(usize::MAX)), TalliedSpillDoor::default());
         store.limit(memory, Some(Arc::new(spilled.clone())), (&Uid::new("test"), 0));
         Large { spilled, store, text, map, list, timers }
     }
@@ -144,9 +104,9 @@ fn a_change_of_very_many_is_a_small_write_and_they_are_walked_when_spilled() {
     stored.extend(changes);
     let sum = MANY * (MANY - 1) / 2;
     let wanted = [(MANY + 1, sum + 2), (MANY + 1, sum + 9)];
-    large.spilled.0.store(0, Ordering::Relaxed);
+    let before = large.spilled.bytes();
     (0..3).for_each(|state| large.store.evict(state, usize::MAX));
-    let spilled = large.spilled.0.load(Ordering::Relaxed);
+    let spilled = large.spilled.bytes() - before;
     assert!(spilled < 100, "{spilled} bytes are spilled anew");
     assert_eq!(walked(&mut large), wanted, "back from the spill");
     let mut restored = Large::restored(KeyGroupRange::all(GROUPS), &stored);
@@ -172,9 +132,9 @@ fn fire(large: &mut Large, until: Timestamp) -> Vec<(Timestamp, u16)> {
 fn a_list_that_is_read_and_spilled_after_every_push_stays_in_few_rows() {
     let mut large = Large::whole();
     let rows = |large: &mut Large| {
-        let before = large.spilled.0.load(Ordering::Relaxed);
+        let before = large.spilled.bytes();
         large.store.evict(2, usize::MAX);
-        large.spilled.0.load(Ordering::Relaxed) - before
+        large.spilled.bytes() - before
     };
     large.list.set(&mut At(&mut large.store), (0..500).collect()).expect("sets");
     let whole = rows(&mut large);
@@ -197,8 +157,9 @@ fn a_list_that_has_left_memory_is_added_to_without_being_read() {
     large.list.set(&mut At(&mut large.store), (0..MANY).collect()).expect("sets");
     let mut stored = large.delta();
     large.store.evict(2, usize::MAX);
-    large.spilled.0.store(0, Ordering::Relaxed);
-    large.spilled.1.store(0, Ordering::Relaxed);
+    let before = large.spilled.bytes();
+    let asked = |large: &Large| (large.spilled.reads(), large.spilled.walks());
+    let before_asked = asked(&large);
     for n in 0..ADDED {
         large.list.push(&mut At(&mut large.store), MANY + n).expect("pushes");
         // In memory for two more, for the next checkpoint, and gone before that.
@@ -213,9 +174,9 @@ fn a_list_that_has_left_memory_is_added_to_without_being_read() {
     }
     stored.extend(large.delta());
     large.store.evict(2, usize::MAX);
-    let (written, reads) = (&large.spilled.0, &large.spilled.1);
-    assert_eq!(reads.load(Ordering::Relaxed), 0, "nothing is read");
-    assert!(written.load(Ordering::Relaxed) < 50 * ADDED as usize, "{written:?} bytes");
+    assert_eq!(asked(&large), before_asked, "nothing is read");
+    let written = large.spilled.bytes() - before;
+    assert!(written < 50 * ADDED as usize, "{written} bytes");
     let sizes: Vec<usize> = large.store.sizes().map(|(_, entries)| entries).collect();
     assert_eq!(sizes[2], 1, "it is one list");
     let in_order = |large: &mut Large| {

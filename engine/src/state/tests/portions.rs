@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::files::merged;
 use super::model::{Change, GROUPS, Subtask};
@@ -10,9 +9,9 @@ use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::graph::Uid;
 use crate::key::{KeyGroupRange, KeyHasher};
 use crate::state::entry::{self, Op};
-use crate::state::spill::{Spill, SpillBatch, SpillDoor, SpillError, SpillRow};
+use crate::state::spill::SpillDoor;
 use crate::state::{Declare, ResidentMemory, SliceTable, Slot, StateStore};
-use crate::testing::{MemorySpill, MemorySpillDoor};
+use crate::testing::{MemorySpillDoor, TalliedSpillDoor};
 use crate::time::Timestamp;
 
 const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: GROUPS, groups: GROUPS };
@@ -111,43 +110,6 @@ fn joined_portions_are_one_row_in_the_next_snapshot() {
     assert_eq!(restored(&full).plain(20).merging, before.merging);
 }
 
-/// Refuses to read, and counts what it holds at most.
-#[derive(Clone, Default)]
-struct Blind(Arc<AtomicUsize>);
-
-struct WriteOnly(MemorySpill, Blind);
-
-impl SpillDoor for Blind {
-    fn open(&self, _: &Uid, _: u32, _: &str) -> Result<Box<dyn Spill>, SpillError> {
-        Ok(Box::new(WriteOnly(MemorySpill::default(), self.clone())))
-    }
-    fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-
-impl Spill for WriteOnly {
-    fn read(&mut self, _: &[&[u8]], _: &mut Vec<Option<Vec<u8>>>) -> Result<(), SpillError> {
-        panic!("what is added to is not read")
-    }
-    fn write(&mut self, rows: &SpillBatch) -> Result<(), SpillError> {
-        self.1.0.fetch_add(rows.len(), Ordering::Relaxed);
-        self.0.write(rows)
-    }
-    fn scan(
-        &mut self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        rows_max: usize,
-        out: &mut Vec<SpillRow>,
-    ) -> Result<(), SpillError> {
-        self.0.scan(prefix, after, rows_max, out)
-    }
-    fn drop_prefix(&mut self, prefix: &[u8]) -> Result<(), SpillError> {
-        self.0.drop_prefix(prefix)
-    }
-}
-
 struct Counts {
     store: StateStore,
     counts: Slot<SliceTable<u64, u64>>,
@@ -189,15 +151,16 @@ impl Counts {
 
 #[test]
 fn what_is_added_to_is_never_read_and_few_rows_are_written() {
-    let blind = Blind::default();
-    let mut counts = Counts::within(1 << 20, blind.clone());
+    let spilled = TalliedSpillDoor::default();
+    let mut counts = Counts::within(1 << 20, spilled.clone());
     const KEYS: u64 = 200_000;
     for round in 0..3 {
         for first in (0..KEYS).step_by(1000) {
             counts.add((first..first + 1000).map(|n| (n * 7919 + round) % KEYS));
         }
     }
-    let rows = blind.0.load(Ordering::Relaxed);
+    assert_eq!(spilled.reads(), 0, "what is added to is not read");
+    let rows = spilled.rows();
     assert!((1..KEYS as usize).contains(&rows), "{rows} rows for {} additions", 3 * KEYS);
     let held = counts.walked();
     assert_eq!((held.len() as u64, held.values().sum::<u64>()), (KEYS, 3 * KEYS));
