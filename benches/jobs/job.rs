@@ -14,12 +14,12 @@ use riverrun::runtime::control::Control;
 use riverrun::runtime::run::run_job;
 use riverrun::runtime::status::JobStatus;
 
-use super::work::{Event, Row, Tally, Work, event};
+use super::work::{Event, PARTITIONS, Row, Tally, Work, event};
 
-/// All events, split `s` of `n` has those with i mod n = s.
+/// All events, split `s` of `n` has those with i mod n = s: some partitions, so that the order of
+/// a key's events holds.
 struct Events {
     row: Row,
-    /// One where results depend on the order of a key's events, which holds only within a split.
     splits: u32,
 }
 
@@ -135,7 +135,8 @@ fn counts(stream: Stream<Windowed<u64, Count>>, total: &Total) {
 }
 
 fn pipeline(job: &Job, row: Row, total: &Total) {
-    let splits = if row.work == Work::Running { 1 } else { row.parallelism };
+    let even = PARTITIONS.is_multiple_of(u64::from(row.parallelism));
+    let splits = if even { row.parallelism } else { 1 };
     let events = Events { row, splits }
         .event_time(|event| Timestamp::from_millis(event.at), Watermarks::monotonic());
     let events = job.source("events", events).parallelism(splits);

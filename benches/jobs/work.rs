@@ -41,14 +41,20 @@ pub(crate) struct Event {
     pub(crate) at: i64,
 }
 
-/// Event `i` of all that have `keys` keys (the mixing step is splitmix64's).
+/// As in a topic whose records are partitioned by their keys, the events of a key are all in one
+/// partition: event `i` is in partition `i` mod so many.
+pub(crate) const PARTITIONS: u64 = 4;
+
+/// Event `i` of all that have `keys` keys, a multiple of [`PARTITIONS`] (the mixing step is
+/// splitmix64's).
 #[inline]
 pub(crate) fn event(i: u64, keys: u64) -> Event {
     let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let r = z ^ (z >> 31);
-    Event { key: r % keys, price: (r >> 40) & 0xf_ffff, at: (i / 100) as i64 }
+    let key = (r % keys) & !(PARTITIONS - 1) | i & (PARTITIONS - 1);
+    Event { key, price: (r >> 40) & 0xf_ffff, at: (i / 100) as i64 }
 }
 
 /// Results, in whatever order they came.

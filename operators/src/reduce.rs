@@ -10,7 +10,7 @@ use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::state::{Declare, Slot, Table};
 
 use crate::job::Step;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedStream, keys_of};
 use crate::stream::Stream;
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
@@ -44,7 +44,7 @@ where
     fn process(&mut self, batch: Batch<(K, T)>, ctx: &mut OperatorContext<'_, T>) -> Result<()> {
         let table = ctx.state.get_mut(self.reduced);
         let Batch { items, timestamps, hashes, origins } = batch;
-        table.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
+        table.prefetch(keys_of(&hashes, &items))?;
         let mut results = Vec::with_capacity(items.len());
         for ((key, item), hash) in items.into_iter().zip(hashes) {
             let held = table.or_insert_with(hash, &key, || None)?;

@@ -10,7 +10,7 @@ use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::state::{Declare, Slot, Table};
 
 use crate::job::Step;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedStream, keys_of};
 use crate::stream::Stream;
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
@@ -72,7 +72,7 @@ where
     fn process(&mut self, batch: Batch<(K, T)>, ctx: &mut OperatorContext<'_, U>) -> Result<()> {
         let table = ctx.state.get_mut(self.states);
         let Batch { items, timestamps, hashes, origins } = batch;
-        table.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
+        table.prefetch(keys_of(&hashes, &items))?;
         let step =
             |((key, item), hash)| Ok((self.f)(table.or_insert_with(hash, &key, S::default)?, item));
         let items = items.into_iter().zip(hashes).map(step).collect::<Result<_>>()?;
@@ -104,7 +104,7 @@ where
         let OperatorContext { state, output, .. } = ctx;
         let table = state.get_mut(self.states);
         let Batch { items, timestamps, hashes, .. } = batch;
-        table.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
+        table.prefetch(keys_of(&hashes, &items))?;
         for (((key, item), hash), timestamp) in items.into_iter().zip(hashes).zip(timestamps) {
             let state = table.or_insert_with(hash, &key, S::default)?;
             (self.f)(state, item).into_iter().for_each(|item| output.emit(item, timestamp));

@@ -19,6 +19,7 @@ use super::cursor::Cursor;
 use super::late::Late;
 use super::operator::{drop_fired, emit_slice};
 use super::slices::{Grid, is_over};
+use crate::keyed::keys_of;
 
 /// Keeps an accumulator per key and window, by the window's start.
 pub(crate) struct FoldOperator<K, T, S, F> {
@@ -64,22 +65,22 @@ where
                 }
                 let slice = windows.slice_mut(self.grid.window(end).start);
                 let items = &items.as_slice()[..run.len];
-                slice.prefetch(hashes.iter().copied().zip(items.iter().map(|(key, _)| key)))?;
+                slice.prefetch(keys_of(hashes, items))?;
                 for ((key, item), hash) in items.iter().zip(hashes) {
                     (self.fold)(slice.or_insert_with(*hash, key, S::default)?, item.clone());
                 }
             }
             // The last window takes the records themselves; when it is over, so are all others.
-            let taken = items.by_ref().take(run.len);
             if is_over(run.last_end, watermark) {
-                let late: Vec<(K, T)> = taken.collect();
+                let late: Vec<(K, T)> = items.by_ref().take(run.len).collect();
                 let late = late.iter().map(|(_, item)| item);
                 let late = late.zip(timestamps[records].iter().copied());
                 self.late.take(late, ctx.output, ctx.metrics);
                 continue;
             }
             let slice = windows.slice_mut(self.grid.window(run.last_end).start);
-            for ((key, item), hash) in taken.zip(hashes) {
+            slice.prefetch(keys_of(hashes, &items.as_slice()[..run.len]))?;
+            for ((key, item), hash) in items.by_ref().take(run.len).zip(hashes) {
                 (self.fold)(slice.or_insert_with(*hash, &key, S::default)?, item);
             }
         }

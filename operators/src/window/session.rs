@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::late::Late;
 use super::{Aggregate, Windowed, emit};
+use crate::keyed::keys_of;
 
 /// How many timers one call fires.
 const TIMERS_PER_CALL: usize = 1024;
@@ -80,6 +81,7 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SessionOperator<K, T, A> {
     ) -> Result<()> {
         let watermark = ctx.watermark();
         let table = ctx.state.get_mut(self.sessions);
+        table.prefetch(keys_of(&batch.hashes, &batch.items))?;
         let records = batch.items.iter().zip(&batch.timestamps).zip(&batch.hashes);
         for (((key, item), at), hash) in records {
             let own = Window::new(*at, Timestamp::from(at.as_millis().saturating_add(self.gap)));

@@ -26,6 +26,7 @@
 //! later step 5 removes.
 
 pub mod chain;
+mod changes;
 pub mod choose;
 pub mod compaction;
 mod disk;

@@ -15,6 +15,7 @@ use riverrun_engine::checkpoint::CheckpointId;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::state::entry::{self, Entry, Op};
 
+use super::changes::Read;
 use super::error::{Damage, StoreError};
 use super::file::StoredFile;
 use super::frame::inconsistent;
@@ -169,23 +170,9 @@ impl StateFiles {
         self.sections.get(&key).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// All of them: segment, block, its entries; neighbours by one request.
-    async fn read_sections(
-        &self,
-        group: KeyGroup,
-        uid: &str,
-        state: &str,
-    ) -> Result<Vec<(usize, usize, Bytes)>, StoreError> {
-        let mut places = self.sections_of(group, uid, state);
-        let mut read = Vec::with_capacity(places.len());
-        while let Some((segment, first)) = places.first().copied() {
-            let next = |(at, place): &(usize, &(usize, usize))| **place == (segment, first + at);
-            let near = places.iter().enumerate().take(SPAN_BLOCKS).take_while(next).count();
-            let blocks = self.segments[segment].1.read_all(first..first + near).await?;
-            read.extend((first..).zip(blocks).map(|(block, bytes)| (segment, block, bytes)));
-            places = &places[near..];
-        }
-        Ok(read)
+    /// A segment by its position.
+    pub(super) fn segment(&self, at: usize) -> &Segment {
+        &self.segments[at].1
     }
 
     /// What is to be applied in this order to have a state's rows of a key group, without dropping
@@ -200,8 +187,9 @@ impl StateFiles {
         state: &str,
     ) -> Result<Vec<Piece>, StoreError> {
         let mut sections = Vec::new();
-        for (segment, section, bytes) in self.read_sections(group, uid, state).await? {
-            if self.drops(segment, section, &bytes)? {
+        for read in self.changes(group, uid, state).await?.sections() {
+            let Read { segment, block, bytes } = read;
+            if self.drops(segment, block, &bytes)? {
                 return self.live_rows(group, uid, state).await;
             }
             sections.push(Piece::Entries(bytes));
@@ -228,7 +216,12 @@ impl StateFiles {
         }
     }
 
-    fn no_entries(&self, segment: usize, section: usize, error: &anyhow::Error) -> StoreError {
+    pub(super) fn no_entries(
+        &self,
+        segment: usize,
+        section: usize,
+        error: &anyhow::Error,
+    ) -> StoreError {
         let (part, reason) = (format!("block {section}"), format!("{error:#}"));
         self.segments[segment].1.file().damaged(Damage::Entries { part, reason })
     }
@@ -361,23 +354,6 @@ impl StateFiles {
         }
     }
 
-    /// What changed in a state of a key group since its run.
-    ///
-    /// # Errors
-    /// A section that is damaged.
-    pub async fn overlay(
-        &self,
-        group: KeyGroup,
-        uid: &str,
-        state: &str,
-    ) -> Result<Overlay, StoreError> {
-        let mut overlay = Overlay::default();
-        for (at, index, bytes) in self.read_sections(group, uid, state).await? {
-            overlay.add(&bytes).map_err(|error| self.no_entries(at, index, &error))?;
-        }
-        Ok(overlay)
-    }
-
     /// The live rows of a state in `groups`, by key group, namespace and key.
     #[must_use]
     pub fn rows(&self, uid: &str, state: &str, groups: KeyGroupRange) -> Rows<'_> {
@@ -463,7 +439,7 @@ impl Rows<'_> {
 
     async fn begin(&mut self, group: KeyGroup) -> Result<(), StoreError> {
         let (uid, state) = (&self.name.0, &self.name.1);
-        self.overlay = self.files.overlay(group, uid, state).await?;
+        self.overlay = self.files.overlay(&self.files.changes(group, uid, state).await?)?;
         self.blocks = match self.files.run_of(group) {
             Some((_, run)) => run.blocks(group, uid, state),
             None => 0..0,

@@ -31,6 +31,25 @@ where
     }
 }
 
+/// From here on this thread, and those that it starts, run when others leave them a CPU, and about
+/// a tenth of the time where they leave none. Where the system allows no such thing, as all do.
+pub fn give_way() {
+    if current().is_none() {
+        lower_priority();
+    }
+}
+
+#[cfg(unix)]
+fn lower_priority() {
+    /// How nice it is to others, of at most 19.
+    const NICE: i32 = 10;
+
+    _ = rustix::process::setpriority_process(None, NICE);
+}
+
+#[cfg(not(unix))]
+fn lower_priority() {}
+
 impl Aside {
     /// Waits until it has ended, which it must be about to do. In a world it ends where it waits.
     pub fn end(self) {

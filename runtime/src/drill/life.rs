@@ -92,8 +92,8 @@ struct Living<'a> {
     began: Duration,
     /// Below which folder of the life its checkpoints lie.
     checkpoints: String,
-    /// The run that has taken over from one that stood still.
-    second: Option<Running>,
+    /// The run that has taken over from one that stood still, and that one's checkpoints.
+    second: Option<(Running, String)>,
 }
 
 /// Lives `life` on `site`.
@@ -223,7 +223,7 @@ impl Living<'_> {
         })?;
         self.over(death, &ended, stood_still)?;
         match self.second.take() {
-            Some(second) => self.owner(second, parallelism),
+            Some((second, own)) => self.owner(second, (&ended, own), parallelism),
             None => Ok(()),
         }
     }
@@ -304,13 +304,14 @@ impl Living<'_> {
     /// While a run stands still another takes over, with a copy of its checkpoints.
     fn take_over(&mut self, parallelism: u32) -> Result<(), DrillError> {
         let from = self.site.folder().join(&self.checkpoints);
-        self.checkpoints = format!("{CHECKPOINTS}-{}", self.runs);
+        let copy = format!("{CHECKPOINTS}-{}", self.runs);
+        let own = std::mem::replace(&mut self.checkpoints, copy);
         disk::copy_folder(&from, &self.site.folder().join(&self.checkpoints))?;
         let before = at_rest(self.site)?;
         let mut second = self.start(parallelism, self.stage.oracle.pace, String::new())?;
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
         match until_it_writes(&mut second, self.site, before, limit, interrupt)? {
-            None => self.second = Some(second),
+            None => self.second = Some((second, own)),
             Some(Ended::Well) => {}
             Some(ended) => self.failed("the run that took over", &ended),
         }
@@ -323,13 +324,27 @@ impl Living<'_> {
         *ended == Ended::Well || (self.stage.decides && taken_over(ended))
     }
 
-    /// The run that took over goes on to its end.
-    fn owner(&mut self, mut second: Running, parallelism: u32) -> Result<(), DrillError> {
+    /// The run that took over goes on to its end; or to where the `first`, which thought that its
+    /// transaction had expired, has taken over again: then the checkpoints of the first hold.
+    fn owner(
+        &mut self,
+        mut second: Running,
+        (first, checkpoints): (&Ended, String),
+        parallelism: u32,
+    ) -> Result<(), DrillError> {
         let (limit, interrupt) = (self.stage.oracle.limit, self.stage.interrupt);
-        match second.wait(limit, interrupt, |_| self.site.visible().map(drop))? {
-            Ended::Well => self.lived.told.push(format!("taken over x{parallelism}")),
-            ended => self.failed("the run that took over", &ended),
-        }
+        let told = match second.wait(limit, interrupt, |_| self.site.visible().map(drop))? {
+            Ended::Well => "taken over",
+            ended if self.may_end_so(first) && taken_over(&ended) => {
+                self.checkpoints = checkpoints;
+                "taken back"
+            }
+            ended => {
+                self.failed("the run that took over", &ended);
+                return Ok(());
+            }
+        };
+        self.lived.told.push(format!("{told} x{parallelism}"));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use riverrun_engine::crash_point;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::planted;
+use riverrun_engine::state::entry::Entry;
 
 use super::writer::{Name, RunWriter};
 use crate::checkpoint::compaction::Order;
@@ -143,13 +144,45 @@ impl Runs<'_> {
     ) -> Result<(), StoreError> {
         let own = KeyGroupRange { start: group, end: group + 1, groups: self.task.groups };
         for (number, (uid, state)) in (0..).zip(names) {
+            let mut add = |namespace: &[u8], key: &[u8], value: &[u8]| {
+                let added = writer.add((KeyGroup(group), number), (namespace, key), value);
+                added.map_err(unwritable(self.task))
+            };
+            let changes = self.files.changes(KeyGroup(group), uid, state).await?;
+            if let Some(mut puts) = self.files.puts(&changes)? {
+                self.add_under((KeyGroup(group), uid, state), puts.rising(), add).await?;
+                continue;
+            }
             let mut rows = self.files.rows(uid, state, own);
             while let Some(row) = rows.next().await? {
-                let added = writer.add((row.group, number), (&row.namespace, &row.key), &row.value);
-                added.map_err(unwritable(self.task))?;
+                add(&row.namespace, &row.key, &row.value)?;
             }
         }
         Ok(())
+    }
+
+    /// The rows of a key group's run, with `puts` over them.
+    async fn add_under(
+        &self,
+        (group, uid, state): (KeyGroup, &str, &str),
+        puts: impl Iterator<Item = Entry<'_>>,
+        mut add: impl FnMut(&[u8], &[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut puts = puts.peekable();
+        if let Some((_, run)) = self.files.run_of(group) {
+            for span in run.spans(run.blocks(group, uid, state)) {
+                for row in run.rows(span).await? {
+                    let at = (&row.namespace[..], &row.key[..]);
+                    while let Some(put) = puts.next_if(|put| (put.namespace, put.key) < at) {
+                        add(put.namespace, put.key, put.value)?;
+                    }
+                    if puts.peek().is_none_or(|put| (put.namespace, put.key) != at) {
+                        add(&row.namespace, &row.key, &row.value)?;
+                    }
+                }
+            }
+        }
+        puts.try_for_each(|put| add(put.namespace, put.key, put.value))
     }
 
     async fn end(
@@ -206,14 +239,19 @@ async fn squash(
     let (mut by_group, mut pace) = (vec![0; task.groups.into()], Pace::new());
     for group in 0..task.groups {
         for (uid, state) in &names {
-            let overlay = files.overlay(KeyGroup(group), &uid.0, state).await?;
-            if overlay.is_empty() {
+            let changes = files.changes(KeyGroup(group), &uid.0, state).await?;
+            let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
+            let written = match files.puts(&changes)? {
+                Some(mut puts) => puts.write(&mut section.bytes),
+                None => files.overlay(&changes)?.write(&mut section.bytes),
+            };
+            section.entries = written.map_err(|error| StoreError::Unwritable {
+                checkpoint: task.upto,
+                reason: format!("{error:#}"),
+            })?;
+            if section.entries == 0 {
                 continue;
             }
-            let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
-            section.entries = overlay.write(&mut section.bytes).map_err(|error| {
-                StoreError::Unwritable { checkpoint: task.upto, reason: format!("{error:#}") }
-            })?;
             by_group[usize::from(group)] += section.bytes.len() as u64;
             let added = match section.bytes.len() >= SORTED_FROM {
                 true => writer.add_sorted(uid, state, &section),

@@ -1,12 +1,14 @@
 //! Base runs: the live rows of a range of key groups, sorted, in one file.
 //!
 //! Written by [`merge`] in the background, read by [`super::view`] for restores, merges and the
-//! command line. [`format`] describes the file byte by byte; [`overlay`] is what deltas do to rows.
+//! command line. [`format`] describes the file byte by byte; [`overlay`] is what deltas do to rows,
+//! [`puts`] the quick way where they only put.
 
 pub mod filter;
 pub mod format;
 pub mod merge;
 pub mod overlay;
+pub mod puts;
 pub mod reader;
 pub mod writer;
 
@@ -14,5 +16,6 @@ pub mod writer;
 mod tests;
 
 pub use overlay::{Overlay, sorted};
+pub use puts::Puts;
 pub use reader::{Row, RunReader};
 pub use writer::RunWriter;

@@ -13,6 +13,8 @@ use riverrun_engine::key::KeyGroup;
 use riverrun_engine::planted;
 use riverrun_engine::state::entry::{self, Entry, Op};
 
+use super::puts::Puts;
+
 /// Namespace and key.
 pub type Place = (Bytes, Bytes);
 
@@ -145,12 +147,6 @@ impl Overlay {
         });
     }
 
-    /// Whether it does nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.drops.is_empty() && self.deletes.is_empty() && self.puts.is_empty()
-    }
-
     /// Appends the entries that do the same, at most one for each row, prefix and namespace.
     ///
     /// # Errors
@@ -178,25 +174,13 @@ impl Overlay {
 /// Bytes that are not entries.
 pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
     let mut sorted = Section { group, entries: 0, bytes: Vec::new() };
-    let mut puts: Vec<Entry<'_>> = Vec::new();
+    let mut puts = Puts::default();
     for section in sections {
-        let mut rest = &section.bytes[..];
-        while let Some(entry) = entry::read(&mut rest)? {
-            if entry.op != Op::Put {
-                return with_removals(sorted, sections);
-            }
-            puts.push(entry);
+        if !puts.add(&section.bytes)? {
+            return with_removals(sorted, sections);
         }
     }
-    // Far quicker than an overlay, and most sections are such. Of equal rows the last counts.
-    puts.sort_by(|a, b| (a.namespace, a.key).cmp(&(b.namespace, b.key)));
-    for (at, put) in puts.iter().enumerate() {
-        let next = puts.get(at + 1);
-        if next.is_none_or(|next| (next.namespace, next.key) != (put.namespace, put.key)) {
-            entry::write(&mut sorted.bytes, *put)?;
-            sorted.entries += 1;
-        }
-    }
+    sorted.entries = puts.write(&mut sorted.bytes)?;
     Ok(sorted)
 }
 

@@ -107,6 +107,35 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn puts_rise_and_the_last_of_each_row_counts(
+        drawn in prop::collection::vec((0..2_u8, 0..3_usize, 0..40_u8, any::<u8>()), 0..80),
+        cut in 0..80_usize,
+    ) {
+        // Keys that end before, at and behind what is compared first.
+        let put = |(namespace, long, key, value): &(u8, usize, u8, u8)| {
+            let key = [vec![9; [0, 13, 30][*long]], vec![*key; usize::from(*key % 4)]].concat();
+            (Op::Put, vec![*namespace; 2], key, vec![*value])
+        };
+        let all: Vec<Operation> = drawn.iter().map(put).collect();
+        let (first, second) = all.split_at(cut.min(all.len()));
+        let (first, second) = (bytes_of(first), bytes_of(second));
+        let mut puts = Puts::default();
+        prop_assert!(puts.add(&first).expect("entries") && puts.add(&second).expect("entries"));
+        let rising: Vec<_> = puts.rising().collect();
+        prop_assert!(rising.is_sorted_by(|a, b| (a.namespace, a.key) < (b.namespace, b.key)));
+        let (mut expected, mut found) = (Model::new(), Model::new());
+        apply(&mut expected, &bytes_of(&all));
+        for put in rising {
+            found.insert((put.namespace.to_vec(), put.key.to_vec()), put.value.to_vec());
+        }
+        prop_assert_eq!(found, expected);
+        let removal = bytes_of(&[(Op::Delete, vec![0], vec![], vec![])]);
+        prop_assert!(!puts.add(&removal).expect("entries"), "it is not only puts");
+    }
+}
+
 type Rows = BTreeMap<(u16, u32, Vec<u8>, Vec<u8>), Vec<u8>>;
 
 fn names() -> Vec<(String, String)> {
