@@ -21,13 +21,15 @@ use super::site::Site;
 use super::takeover::{SETTLES, at_rest, held_off, taken_over, until_it_writes};
 use super::verify::verify;
 use crate::checkpoint::LockInfo;
-use crate::control::{CommandKind, ControlAddress, call};
+use crate::control::{CommandKind, ControlAddress, ControlError, call};
 use crate::doors;
 
 /// Where a life's checkpoints lie below its folder: the run's `--scratch` says the same.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// How long an order may take to be answered.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long after a refusal it is given again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What every life needs.
 pub(super) struct Stage<'a> {
@@ -348,7 +350,7 @@ impl Living<'_> {
         Ok(())
     }
 
-    /// Gives the run an order once it takes orders; whether it did.
+    /// Gives the run an order once it takes orders; whether it does.
     fn order(&self, kind: CommandKind, running: &Running) -> bool {
         let path = self.site.folder().join(&self.checkpoints);
         let Ok(Some(holder)) = LockInfo::read(&path.to_string_lossy()) else { return false };
@@ -358,7 +360,18 @@ impl Living<'_> {
         };
         let address = ControlAddress { port, token: holder.control_token };
         // It ends with the run at the latest; what becomes of the run says all there is to know.
-        drop(doors::spawn_thread("order", move || drop(call(&address, kind, ANSWER))));
+        drop(doors::spawn_thread("order", move || {
+            let give = |kind| {
+                while let Err(ControlError::Refused { .. }) = call(&address, kind, ANSWER) {
+                    doors::pause(AGAIN);
+                }
+            };
+            // A run that only begins refuses a savepoint, and would end at once if told to stop.
+            give(CommandKind::Savepoint);
+            if kind != CommandKind::Savepoint {
+                give(kind);
+            }
+        }));
         true
     }
 
