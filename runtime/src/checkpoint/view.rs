@@ -15,7 +15,7 @@ use riverrun_engine::checkpoint::CheckpointId;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 use riverrun_engine::state::entry::{self, Entry, Op};
 
-use super::changes::Read;
+use super::changes::{Changes, Read};
 use super::error::{Damage, StoreError};
 use super::file::StoredFile;
 use super::frame::inconsistent;
@@ -357,9 +357,28 @@ impl StateFiles {
     /// The live rows of a state in `groups`, by key group, namespace and key.
     #[must_use]
     pub fn rows(&self, uid: &str, state: &str, groups: KeyGroupRange) -> Rows<'_> {
-        let groups = groups.iter().map(KeyGroup).collect();
+        let mut rows = self.no_rows(uid, state);
+        rows.groups.extend(groups.iter().map(KeyGroup));
+        rows
+    }
+
+    /// Those of one key group whose `changes` were read.
+    ///
+    /// # Errors
+    /// A section that is not entries.
+    pub fn rows_with(
+        &self,
+        (group, uid, state): (KeyGroup, &str, &str),
+        changes: &Changes,
+    ) -> Result<Rows<'_>, StoreError> {
+        let mut rows = self.no_rows(uid, state);
+        rows.begin_with(group, changes)?;
+        Ok(rows)
+    }
+
+    fn no_rows(&self, uid: &str, state: &str) -> Rows<'_> {
         let name = (uid.to_owned(), state.to_owned());
-        let (overlay, read) = (Overlay::default(), VecDeque::new());
+        let (groups, overlay, read) = (VecDeque::new(), Overlay::default(), VecDeque::new());
         Rows { files: self, name, groups, group: None, overlay, blocks: 0..0, read }
     }
 }
@@ -438,8 +457,13 @@ impl Rows<'_> {
     }
 
     async fn begin(&mut self, group: KeyGroup) -> Result<(), StoreError> {
+        let changes = self.files.changes(group, &self.name.0, &self.name.1).await?;
+        self.begin_with(group, &changes)
+    }
+
+    fn begin_with(&mut self, group: KeyGroup, changes: &Changes) -> Result<(), StoreError> {
         let (uid, state) = (&self.name.0, &self.name.1);
-        self.overlay = self.files.overlay(&self.files.changes(group, uid, state).await?)?;
+        self.overlay = self.files.overlay(changes)?;
         self.blocks = match self.files.run_of(group) {
             Some((_, run)) => run.blocks(group, uid, state),
             None => 0..0,

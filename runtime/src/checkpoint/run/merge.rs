@@ -16,7 +16,7 @@ use std::time::Duration;
 use riverrun_engine::checkpoint::{CheckpointId, Section};
 use riverrun_engine::crash_point;
 use riverrun_engine::graph::Uid;
-use riverrun_engine::key::{KeyGroup, KeyGroupRange};
+use riverrun_engine::key::KeyGroup;
 use riverrun_engine::planted;
 use riverrun_engine::state::entry::Entry;
 
@@ -142,7 +142,6 @@ impl Runs<'_> {
         names: &[Name],
         writer: &mut RunWriter,
     ) -> Result<(), StoreError> {
-        let own = KeyGroupRange { start: group, end: group + 1, groups: self.task.groups };
         for (number, (uid, state)) in (0..).zip(names) {
             let mut add = |namespace: &[u8], key: &[u8], value: &[u8]| {
                 let added = writer.add((KeyGroup(group), number), (namespace, key), value);
@@ -153,7 +152,7 @@ impl Runs<'_> {
                 self.add_under((KeyGroup(group), uid, state), puts.rising(), add).await?;
                 continue;
             }
-            let mut rows = self.files.rows(uid, state, own);
+            let mut rows = self.files.rows_with((KeyGroup(group), uid, state), &changes)?;
             while let Some(row) = rows.next().await? {
                 add(&row.namespace, &row.key, &row.value)?;
             }
