@@ -10,6 +10,10 @@
 //! partitions by turns, makes nothing late, also where event time is not the time of day (old
 //! events written again, events that took hours to arrive). How long it pauses is told by the
 //! monotonic clock: a wall clock that jumps moves no watermark.
+//!
+//! A split that is empty so far is waited for no shorter. And where everything was empty, the first
+//! record of one split does not yet say what time it is: the first records of its neighbours, also
+//! of those on other subtasks, are on their way and may be older.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +115,8 @@ impl Watermarks {
     }
 
     /// A split at whose end nothing has come for `pause` is idle: the others go on without it, and
-    /// records it brings later may be late. 5 seconds unless said otherwise.
+    /// records it brings later may be late. 5 seconds unless said otherwise. As long, but at most
+    /// 5 seconds, a source that was empty waits after its first record before it says the time.
     #[must_use]
     pub fn idle_after(mut self, pause: Duration) -> Self {
         self.idle_after = pause;
@@ -184,14 +189,31 @@ pub struct SplitClocks {
     watermarks: Watermarks,
     bounded: bool,
     splits: Vec<SplitClock>,
+    beginning: Beginning,
     emitted: Timestamp,
+}
+
+/// Whether a subtask without a record so far may say what time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    Unknown,
+    /// All splits are there, and none has a record.
+    Empty,
+    /// The first record came: until then, of the monotonic clock, the others' are waited for.
+    Until(Duration),
 }
 
 impl SplitClocks {
     /// No splits yet. `bounded` sources never follow the wall clock.
     #[must_use]
     pub fn new(watermarks: Watermarks, bounded: bool) -> Self {
-        SplitClocks { watermarks, bounded, splits: Vec::new(), emitted: Timestamp::MIN }
+        SplitClocks {
+            watermarks,
+            bounded,
+            splits: Vec::new(),
+            beginning: Beginning::Unknown,
+            emitted: Timestamp::MIN,
+        }
     }
 
     /// Adds the next split, with the state of its clock in the checkpoint.
@@ -243,17 +265,17 @@ impl SplitClocks {
 
     /// The watermark of the subtask at `passed` of the monotonic clock; never falls.
     pub fn watermark(&mut self, passed: Duration) -> SourceWatermark {
+        if self.is_beginning(passed) {
+            return SourceWatermark::At(self.emitted);
+        }
         let follows = self.watermarks.follow_wall_clock && !self.bounded;
         let (mut lowest, mut idle) = (None::<Timestamp>, None::<Timestamp>);
         for clock in self.splits.iter().filter(|clock| clock.activity != Activity::Ended) {
             let quiet = clock.quiet(passed);
             let ahead = quiet.filter(|_| follows).unwrap_or_default();
             match (quiet, clock.after(ahead)) {
-                // A split that is empty so far: whatever comes, it is not expected yet.
-                (Some(_), None) => {}
-                (Some(quiet), Some(at)) if quiet >= self.watermarks.idle_after => {
-                    idle = idle.max(Some(at));
-                }
+                // No time is known of a split that is empty so far: `None` is the lowest.
+                (Some(quiet), at) if quiet >= self.watermarks.idle_after => idle = idle.max(at),
                 (_, at) => {
                     let at = at.unwrap_or(Timestamp::MIN);
                     lowest = Some(lowest.map_or(at, |lowest| lowest.min(at)));
@@ -266,6 +288,22 @@ impl SplitClocks {
             Some(_) => SourceWatermark::At(self.emitted),
             None => SourceWatermark::Idle(idle.map(|_| self.emitted)),
         }
+    }
+
+    /// Whether everything was empty and the first record has only just come.
+    fn is_beginning(&mut self, passed: Duration) -> bool {
+        let mut going = self.splits.iter().filter(|clock| clock.activity != Activity::Ended);
+        let empty = |clock: &SplitClock| {
+            clock.quiet(passed).is_some() && clock.after(Duration::ZERO).is_none()
+        };
+        self.beginning = match self.beginning {
+            Beginning::Unknown if !self.splits.is_empty() && going.all(empty) => Beginning::Empty,
+            Beginning::Empty if !going.all(empty) => {
+                Beginning::Until(passed + self.watermarks.idle_after.min(IDLE_AFTER))
+            }
+            other => other,
+        };
+        matches!(self.beginning, Beginning::Until(until) if passed < until)
     }
 }
 
@@ -296,19 +334,47 @@ mod tests {
         assert_eq!(clocks.watermark(secs(1006)), SourceWatermark::At(at(95)), "never back");
     }
 
+    const NO_TIME: SourceWatermark = SourceWatermark::At(Timestamp::MIN);
+
     #[test]
-    fn an_empty_split_is_not_waited_for() {
+    fn an_empty_split_is_waited_for_as_long_as_any() {
         let mut clocks = clocks(2, false);
-        clocks.on_records(0, &[at(100)], at(1000));
         clocks.on_caught_up(1, secs(1000));
-        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(95)));
+        clocks.on_records(0, &[at(100)], at(1000));
+        assert_eq!(clocks.watermark(secs(1004)), NO_TIME);
+        assert_eq!(clocks.watermark(secs(1005)), SourceWatermark::At(at(95)));
         let mut empty = self::clocks(1, false);
         empty.on_caught_up(0, secs(1000));
+        assert_eq!(empty.watermark(secs(1004)), NO_TIME);
         assert_eq!(
             empty.watermark(secs(9000)),
             SourceWatermark::Idle(None),
             "there is no time yet"
         );
+    }
+
+    #[test]
+    fn the_first_record_after_everything_was_empty_is_not_the_time_yet() {
+        let mut clocks = clocks(2, false);
+        (0..2).for_each(|split| clocks.on_caught_up(split, secs(1000)));
+        assert_eq!(clocks.watermark(secs(1100)), SourceWatermark::Idle(None));
+        clocks.on_records(0, &[at(100)], at(2000));
+        assert_eq!(clocks.watermark(secs(1100)), NO_TIME, "the others come too");
+        clocks.on_records(1, &[at(50)], at(2000));
+        assert_eq!(clocks.watermark(secs(1104)), NO_TIME, "and those of other subtasks");
+        assert_eq!(clocks.watermark(secs(1105)), SourceWatermark::At(at(45)));
+        clocks.on_caught_up(1, secs(1105));
+        assert_eq!(clocks.watermark(secs(1110)), SourceWatermark::At(at(95)), "once only");
+    }
+
+    #[test]
+    fn a_restored_split_knows_the_time_at_once() {
+        let mut clocks = SplitClocks::new(Watermarks::bounded_out_of_orderness(secs(5)), false);
+        clocks.add(Some(at(100)));
+        clocks.on_caught_up(0, secs(1000));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(95)));
+        clocks.on_records(0, &[at(101)], at(2000));
+        assert_eq!(clocks.watermark(secs(1000)), SourceWatermark::At(at(96)));
     }
 
     #[test]
