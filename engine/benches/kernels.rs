@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use riverrun_engine::checkpoint::SnapshotMode;
 use riverrun_engine::data::Rmp;
 use riverrun_engine::element::{BATCH_RECORDS, Batch};
-use riverrun_engine::key::{KEY_GROUPS, KeyGroupRange, KeyHash, KeyHasher};
+use riverrun_engine::key::{KEY_GROUPS, KeyGroupRange, KeyHash, KeyHasher, Owners};
 use riverrun_engine::state::{Declare, Slot, StateStore, Table};
 use riverrun_engine::time::at;
 
@@ -83,9 +83,9 @@ fn batches(c: &mut Criterion) {
         }
         riverrun_engine::erased::AnyBatch::new(batch)
     };
-    let owner = |hash: KeyHash| usize::from(hash.group(KEY_GROUPS).0 % 2);
+    let owners = Owners::new(2, KEY_GROUPS);
     group.bench_function("scatter_to_two", |b| {
-        b.iter_batched(batch, |batch| batch.scatter(2, &owner), BatchSize::SmallInput);
+        b.iter_batched(batch, |batch| batch.scatter(&owners), BatchSize::SmallInput);
     });
     group.finish();
 }

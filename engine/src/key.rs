@@ -7,6 +7,7 @@
 //! - key group: bits 32.. of the hash, modulo the number of groups, a power of two. The hash tables
 //!   take their position from the low bits and their tag from the top seven, so the middle is free.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 
@@ -71,7 +72,8 @@ pub fn decode_first<K: Key>(bytes: &mut &[u8]) -> anyhow::Result<K> {
     Ok(key)
 }
 
-/// Hashes keys, with a buffer of its own so that hashing allocates nothing.
+/// Hashes keys, with a buffer of its own so that hashing allocates nothing. Of numbers it knows the
+/// bytes by heart.
 #[derive(Debug, Default)]
 pub struct KeyHasher {
     buffer: Vec<u8>,
@@ -84,6 +86,17 @@ impl KeyHasher {
     /// As [`encode`].
     #[inline]
     pub fn hash<K: Key>(&mut self, key: &K) -> anyhow::Result<KeyHash> {
+        // The type is known when this is compiled, and so is which of these returns.
+        let any: &dyn Any = key;
+        if let Some(n) = any.downcast_ref::<u64>() {
+            return Ok(hash_bytes(&n.to_be_bytes()));
+        }
+        if let Some(n) = any.downcast_ref::<i64>() {
+            return Ok(hash_bytes(&(n ^ i64::MIN).to_be_bytes()));
+        }
+        if let Some(n) = any.downcast_ref::<u32>() {
+            return Ok(hash_bytes(&n.to_be_bytes()));
+        }
         self.buffer.clear();
         encode(key, &mut self.buffer)?;
         Ok(hash_bytes(&self.buffer))
@@ -169,6 +182,35 @@ impl KeyGroupRange {
     }
 }
 
+/// Which subtask of a parallelism owns each key group.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    of_group: Vec<u32>,
+    parallelism: u32,
+}
+
+impl Owners {
+    /// Of `groups` key groups, a power of two, among `parallelism` subtasks.
+    #[must_use]
+    pub fn new(parallelism: u32, groups: u16) -> Self {
+        let owner = |group| KeyGroupRange::owner(KeyGroup(group), parallelism, groups);
+        Owners { of_group: (0..groups).map(owner).collect(), parallelism }
+    }
+
+    /// How many subtasks.
+    #[must_use]
+    pub fn parallelism(&self) -> usize {
+        self.parallelism as usize
+    }
+
+    /// The subtask that keys with this hash belong to.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, hash: KeyHash) -> usize {
+        self.of_group[usize::from(hash.group(self.of_group.len() as u16).0)] as usize
+    }
+}
+
 impl fmt::Display for KeyGroupRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "key groups {}..{} of {}", self.start, self.end, self.groups)
@@ -197,6 +239,16 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_hash_is_that_of_the_frozen_bytes(a: u64, b: i64, c: u32, d: i32, e: Composed) {
+            fn holds<K: Key>(key: &K) -> bool {
+                let mut bytes = Vec::new();
+                encode(key, &mut bytes).expect("encodes");
+                KeyHasher::default().hash(key).expect("hashes") == hash_bytes(&bytes)
+            }
+            prop_assert!(holds(&a) && holds(&b) && holds(&c) && holds(&d) && holds(&e));
+        }
+
+        #[test]
         fn keys_come_back_and_keep_their_order(a: Composed, b: Composed) {
             let bytes = |key: &Composed| {
                 let mut out = Vec::new();
@@ -215,7 +267,9 @@ mod tests {
                     range.contains(KeyGroup(group))
                 })
                 .collect();
-            prop_assert_eq!(owners, vec![KeyGroupRange::owner(KeyGroup(group), parallelism, 128)]);
+            prop_assert_eq!(&owners, &[KeyGroupRange::owner(KeyGroup(group), parallelism, 128)]);
+            let hash = KeyHash(u64::from(group) << 32);
+            prop_assert_eq!(Owners::new(parallelism, 128).of(hash), owners[0] as usize);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use crate::data::Data;
 use crate::element::{Batch, Origins};
-use crate::key::KeyHash;
+use crate::key::Owners;
 use crate::operator::Result;
 
 trait ErasedBatch: Send {
@@ -14,8 +14,8 @@ trait ErasedBatch: Send {
     fn columns(&self) -> [usize; 3];
     fn origins(&self) -> &Origins;
     fn clone_boxed(&self) -> Box<dyn ErasedBatch>;
-    /// Deals the records out to `targets`, each non-empty part with its target.
-    fn scatter(self: Box<Self>, targets: usize, of: &dyn Fn(KeyHash) -> usize) -> Vec<AnyBatch>;
+    /// Deals the records out to their owners.
+    fn scatter(self: Box<Self>, owners: &Owners) -> Vec<AnyBatch>;
     fn append(&mut self, other: AnyBatch) -> Result<(), AnyBatch>;
     fn type_name(&self) -> &'static str;
     fn type_id_of(&self) -> std::any::TypeId;
@@ -46,13 +46,18 @@ impl<T: Data> ErasedBatch for Batch<T> {
     fn clone_boxed(&self) -> Box<dyn ErasedBatch> {
         Box::new(self.clone())
     }
-    fn scatter(self: Box<Self>, targets: usize, of: &dyn Fn(KeyHash) -> usize) -> Vec<AnyBatch> {
-        let room = self.items.len() / targets + 16;
-        let part = || Batch { origins: self.origins.clone(), ..Batch::with_capacity(room) };
-        let mut parts: Vec<Batch<T>> = (0..targets).map(|_| part()).collect();
+    fn scatter(self: Box<Self>, owners: &Owners) -> Vec<AnyBatch> {
+        // A quarter more than each gets on average: rarely does one have to grow.
+        let room = self.items.len() / owners.parallelism() * 5 / 4 + 16;
+        let part = |_| Batch {
+            origins: self.origins.clone(),
+            hashes: Vec::with_capacity(room),
+            ..Batch::with_capacity(room)
+        };
+        let mut parts: Vec<Batch<T>> = (0..owners.parallelism()).map(part).collect();
         let Batch { items, timestamps, hashes, .. } = *self;
         for ((item, timestamp), hash) in items.into_iter().zip(timestamps).zip(hashes) {
-            parts[of(hash)].push_keyed(item, timestamp, hash);
+            parts[owners.of(hash)].push_keyed(item, timestamp, hash);
         }
         parts.into_iter().map(AnyBatch::new).collect()
     }
@@ -110,10 +115,10 @@ impl AnyBatch {
         AnyBatch(self.0.clone_boxed())
     }
 
-    /// Deals the records out by the hash of their key; the result has `targets` parts.
+    /// Deals the records out by the hash of their key: a part for each subtask, in their order.
     #[must_use]
-    pub fn scatter(self, targets: usize, of: &dyn Fn(KeyHash) -> usize) -> Vec<AnyBatch> {
-        self.0.scatter(targets, of)
+    pub fn scatter(self, owners: &Owners) -> Vec<AnyBatch> {
+        self.0.scatter(owners)
     }
 
     /// Appends the records of `other`; gives it back when its type is another.

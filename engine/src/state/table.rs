@@ -177,12 +177,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) else {
             return Ok(None);
         };
-        slot.mark.touch();
-        if !slot.mark.is(*dirty) {
-            write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
-            slot.mark.set(*dirty);
-            now.push(hash, entries);
-        }
+        let log = &mut logs[usize::from(*group)].then;
+        change(slot, (hash, entries), (now, then, *dirty), &mut **layout, log)?;
         Ok(Some(&mut slot.value))
     }
 
@@ -236,14 +232,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 return Ok(&mut vacant.insert(slot).into_mut().value);
             }
         };
-        slot.mark.touch();
-        if !slot.mark.is(*dirty) {
-            write_before(slot, then, &mut **layout, &mut logs[usize::from(*group)].then, *dirty)?;
-            slot.mark.set(*dirty);
-            if !crate::planted!("state.change.unlisted") {
-                now.push(hash, entries);
-            }
-        }
+        let log = &mut logs[usize::from(*group)].then;
+        change(slot, (hash, entries), (now, then, *dirty), &mut **layout, log)?;
         Ok(&mut slot.value)
     }
 
@@ -478,6 +468,28 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         Ok(())
     }
+}
+
+/// An entry, one of so many of its segment, is about to change: its pre-image is written where that
+/// is due, and it is listed.
+#[inline]
+fn change<K: Key, V>(
+    slot: &mut Slot<K, V>,
+    (hash, entries): (KeyHash, usize),
+    (now, then, dirty): (&mut Listed, &Pending, Dirty),
+    layout: &mut dyn Layout<K, V>,
+    log: &mut Log,
+) -> Result<()> {
+    slot.mark.touch();
+    if slot.mark.is(dirty) {
+        return Ok(());
+    }
+    write_before(slot, then, layout, log, dirty)?;
+    slot.mark.set(dirty);
+    if !crate::planted!("state.change.unlisted") {
+        now.push(hash, entries);
+    }
+    Ok(())
 }
 
 /// Writes an entry for the last cut, if it is still to be written for that: before it changes.

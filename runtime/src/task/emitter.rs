@@ -7,7 +7,7 @@
 use riverrun_engine::element::Element;
 use riverrun_engine::erased::AnyBatch;
 use riverrun_engine::graph::Partitioning;
-use riverrun_engine::key::{KeyGroupRange, KeyHash};
+use riverrun_engine::key::Owners;
 use riverrun_engine::metrics::OperatorMetrics;
 use riverrun_engine::output::Port;
 use riverrun_engine::planted;
@@ -27,7 +27,7 @@ pub struct Route {
     partitioning: Partitioning,
     senders: Vec<Sender<Element>>,
     waiting: Vec<Option<AnyBatch>>,
-    owners: Vec<u32>,
+    owners: Owners,
     part_records: usize,
     next: usize,
 }
@@ -41,10 +41,7 @@ impl Route {
         senders: Vec<Sender<Element>>,
         groups: u16,
     ) -> Self {
-        let targets = u32::try_from(senders.len()).unwrap_or(1);
-        let owner =
-            |group| KeyGroupRange::owner(riverrun_engine::key::KeyGroup(group), targets, groups);
-        let owners = (0..groups).map(owner).collect();
+        let owners = Owners::new(u32::try_from(senders.len()).unwrap_or(1), groups);
         let waiting = senders.iter().map(|_| None).collect();
         let part_records = doors::sizes().part_records;
         Route { port, partitioning, senders, waiting, owners, part_records, next: 0 }
@@ -72,10 +69,7 @@ impl Route {
     }
 
     async fn deal(&mut self, batch: AnyBatch, at_once: bool, metrics: &OperatorMetrics) -> Sent {
-        let (owners, targets) = (&self.owners, self.senders.len());
-        let groups = u16::try_from(owners.len()).unwrap_or(u16::MAX);
-        let owner = |hash: KeyHash| owners[usize::from(hash.group(groups).0)] as usize;
-        let parts = batch.scatter(targets, &owner);
+        let parts = batch.scatter(&self.owners);
         for (target, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             let waiting = &mut self.waiting[target];
             let part = match waiting.take() {
