@@ -26,8 +26,9 @@ use super::row::{Row, Target};
 
 const GB: u64 = 1_000_000_000;
 const TEXT_BYTES: usize = 100;
-/// Bytes of a key's row, as `restores` counts them.
-const KEYS: u64 = GB / (TEXT_BYTES as u64 + 16);
+/// How many keys make a state of that size, whose rows `restores` counts so; a multiple of 200, so
+/// that the sums of every round over the keys have their share of multiples of 100.
+const KEYS: u64 = GB / (TEXT_BYTES as u64 + 16) / (2 * WRITTEN) * (2 * WRITTEN);
 const INTERVAL: Duration = Duration::from_millis(100);
 const WORK: Work = Work { keys: KEYS, text_bytes: TEXT_BYTES, answers: true, interval: INTERVAL };
 /// How long the source rests after a batch, so that the state is touched all over, not rewritten.
