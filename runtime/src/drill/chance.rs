@@ -24,4 +24,13 @@ impl Chance {
     pub(super) fn below(&mut self, n: u64) -> u64 {
         self.next() % n.max(1)
     }
+
+    /// The numbers below `n` in an order drawn by chance (Fisher and Yates).
+    pub(super) fn order(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            order.swap(last, self.below(last as u64 + 1) as usize);
+        }
+        order
+    }
 }

@@ -3,7 +3,8 @@
 //! Called by [`super::rig`]. A life has a death while it runs and one while it starts again, or
 //! several such pairs, then runs to its end, each run at the next of the parallelisms. The points
 //! take turns, one of each kind in each pair; in the first round at a passing drawn by chance, from
-//! then on at the first.
+//! then on at the first, and in another order each round: some points end the job for good, and
+//! would otherwise keep the same ones behind them in their life from ever being reached.
 
 use std::collections::BTreeMap;
 
@@ -152,8 +153,8 @@ impl Plan {
     fn while_it_runs(&self, turn: u32, later: bool, chance: &mut Chance) -> Death {
         let by_point = !self.wanted.random || turn.is_multiple_of(2);
         let turn = if self.wanted.random { turn / 2 } else { turn } as usize;
-        match self.running.get(turn % self.running.len().max(1)) {
-            Some(point) if by_point => self.at_point(*point, later, chance),
+        match self.running_at(turn) {
+            Some(point) if by_point => self.at_point(point, later, chance),
             _ => {
                 let fault = (self.wanted.faults && !turn.is_multiple_of(2))
                     .then(|| Fault::drawn(turn / 2, &self.passings, chance))
@@ -163,6 +164,18 @@ impl Plan {
                 Death { fault, ..self.at_random(earliest, chance) }
             }
         }
+    }
+
+    /// Whose turn it is while the job runs.
+    fn running_at(&self, turn: usize) -> Option<(&'static Point, Action)> {
+        let len = self.running.len().max(1);
+        let (round, at) = (turn / len, turn % len);
+        let at = match round {
+            0 => at,
+            // Low rows of chance belong to lives.
+            round => Chance::of(self.wanted.seed, u64::MAX - round as u64).order(len)[at],
+        };
+        self.running.get(at).copied()
     }
 
     fn while_it_starts(&self, turn: u32, chance: &mut Chance) -> Death {
@@ -244,6 +257,20 @@ mod tests {
                 assert_eq!(order.passing, Passing::Nth(1));
             }
         }
+    }
+
+    #[test]
+    fn points_have_other_neighbours_in_each_round() {
+        let mut plan = plan(false, false);
+        plan.wanted.deaths = 6;
+        let mut beside = BTreeMap::<_, BTreeSet<_>>::new();
+        for number in 0..8 * plan.round() {
+            let lived: BTreeSet<_> = names(&plan, number..number + 1).into_iter().collect();
+            for name in &lived {
+                beside.entry(*name).or_default().extend(lived.iter().copied());
+            }
+        }
+        assert!(beside["end.committed"].len() > 10, "{:?}", beside["end.committed"]);
     }
 
     #[test]
