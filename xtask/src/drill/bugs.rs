@@ -49,7 +49,7 @@ pub(crate) static BUGS: [Planted; 44] = [
     bug("commit.failed.forgotten", "what a failed checkpoint had prepared is forgotten",
         Files, "--points storage.write"),
     bug("delta.failed.forgotten", "what a failed checkpoint had cut is forgotten",
-        Files, "--points storage.write"),
+        Files, "--points storage.write --random --faults"),
     bug("segment.unwritten", "a manifest names a segment that was never written",
         Files, "--points checkpoint.manifest.written"),
     bug("clean.named.removed", "cleaning removes segments that manifests name",
