@@ -21,9 +21,15 @@ pub struct StateMemory {
     pub resident: Arc<ResidentMemory>,
     /// Where the rest goes, in a build with such room.
     pub door: Option<Arc<dyn SpillDoor>>,
+    /// What a lazy restore may hold of the files of one subtask: a part of its resident state,
+    /// which counts it.
+    pub held_max: u64,
     /// How many batches a channel holds.
     pub channel_batches: usize,
 }
+
+/// The part of a subtask's resident state that may be what a lazy restore holds.
+const HELD_PART: u64 = 4;
 
 /// Divides the memory of `config` among the subtasks of `plan`.
 ///
@@ -80,5 +86,6 @@ pub fn open(
     let door = if subtasks == 0 { None } else { spill_door(&place)? };
     tracing::debug!(job, memory = %config.memory, ?divided, "memory divided");
     let channel_batches = divided.channel_batches.min(doors::sizes().channel_batches);
-    Ok(StateMemory { resident, door, channel_batches })
+    let held_max = divided.resident_per_subtask.0 / HELD_PART;
+    Ok(StateMemory { resident, door, held_max, channel_batches })
 }

@@ -104,7 +104,9 @@ impl Merger {
         let (store, work) = (self.store.clone(), task.clone());
         tracing::debug!(order = ?task.order, upto = %task.upto, "merge begins");
         let aside = doors::aside("merge", async move || {
-            doors::give_way();
+            if !work.overdue {
+                doors::give_way();
+            }
             crash_point!("merge.begun");
             let mut made = store.pin([]);
             let merged = tokio::select! {

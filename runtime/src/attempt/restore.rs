@@ -174,21 +174,22 @@ impl Restore {
     }
 
     /// Restores the key groups `range` of operator `uid`; what of a long checkpoint can be read by
-    /// key is left to be read later, and `status` says so until it is.
+    /// key while at most `held_max` bytes of it are held is left to be read later, and `status`
+    /// says so until it is.
     ///
     /// # Errors
     /// Entries that cannot be read.
     pub async fn apply(
         &self,
-        uid: &Uid,
-        range: KeyGroupRange,
+        (uid, range): (&Uid, KeyGroupRange),
         operator: &mut dyn ErasedOperator,
+        held_max: u64,
         status: &JobStatus,
     ) -> Result<()> {
         let Some((state, plan)) = &self.state else { return Ok(()) };
         // Deltas must be able to follow: otherwise the first checkpoint reads everything anyhow.
         let later = match self.base {
-            Some(_) => state.states_to_read_later(uid, range),
+            Some(_) => state.states_to_read_later(uid, range, held_max),
             None => Vec::new(),
         };
         if let Some(files) = state.files.get().filter(|_| !later.is_empty()) {

@@ -15,6 +15,9 @@ use super::run::merge::{Merged, Task};
 use super::view::StateFiles;
 use crate::doors::{self, Sizes};
 
+/// Merges are overdue when there are so many times the segments that there should be.
+const OVERDUE: usize = 2;
+
 /// The files of the newest checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
@@ -111,8 +114,10 @@ impl Chain {
         let inputs = segments.iter().filter(matters).map(|(entry, _)| entry.clone());
         let (first, last) = (KeyGroup(*groups.start()), KeyGroup(*groups.end()));
         let within = |run: &&RunEntry| run.first <= last && run.last >= first;
+        let overdue = self.segments.len() > doors::sizes().segments * OVERDUE;
         Some(Task {
             order,
+            overdue,
             groups: self.groups,
             runs: self.runs.iter().filter(within).cloned().collect(),
             segments: inputs.collect(),

@@ -230,10 +230,11 @@ impl World {
         let keys: Vec<_> =
             pairs.flat_map(|a| letters().map(move |b| [&a[..], &b].concat())).collect();
         for group in 0..GROUPS {
-            let layers = files.layers(KeyGroup(group), "spend", "sum").await.expect("whole");
+            let opened = files.layers(&[KeyGroup(group)], "spend", "sum").await;
+            let layers = &opened.expect("whole")[0];
             for namespace in [vec![0], vec![1]] {
                 let sought = keys.iter().map(|key| key.clone().into());
-                let found = files.find(&layers, &namespace.clone().into(), sought).await;
+                let found = files.find(layers, &namespace.clone().into(), sought).await;
                 for (key, value) in keys.iter().zip(found.expect("whole")) {
                     let place = (group, namespace.clone(), key.clone());
                     let expected = model.get(&place).map(Vec::as_slice);
@@ -241,7 +242,7 @@ impl World {
                 }
             }
             let (mut swept, mut sweep) = (Model::new(), Sweep::default());
-            while let Some(part) = files.next_part(&layers, &mut sweep).await.expect("whole") {
+            while let Some(part) = files.next_part(layers, &mut sweep).await.expect("whole") {
                 let mut rest = &part[..];
                 while let Some(entry) = entry::read(&mut rest).expect("entries") {
                     assert_eq!(entry.op, Op::Put);
@@ -251,11 +252,12 @@ impl World {
             }
             let own = model.iter().filter(|(place, _)| place.0 == group);
             assert!(swept.iter().eq(own), "a sweep shows the newest of each row first");
-            let layers = files.layers(KeyGroup(group), "spend", "flat").await.expect("whole");
+            let opened = files.layers(&[KeyGroup(group)], "spend", "flat").await;
+            let layers = &opened.expect("whole")[0];
             for prefix in &keys {
                 let mut walk = Walk::of(prefix.clone().into(), None);
                 let mut walked = Vec::new();
-                while let Some(part) = files.next_rising(&layers, &mut walk).await.expect("whole") {
+                while let Some(part) = files.next_rising(layers, &mut walk).await.expect("whole") {
                     let mut rest = &part[..];
                     while let Some(row) = entry::read(&mut rest).expect("entries") {
                         walked.push((row.key.to_vec(), row.value.to_vec()));
@@ -340,5 +342,26 @@ proptest! {
             world.store.remove_orphans("b").await.expect("removes");
             world.check().await;
         });
+    }
+}
+
+#[test]
+fn a_merge_is_overdue_where_segments_pile_up() {
+    let mut chain = Chain::new(GROUPS);
+    let limit = doors::sizes().segments;
+    for id in 1..=2 * limit as u64 + 1 {
+        let entry = SegmentEntry {
+            file: format!("segments/{id}.seg"),
+            checkpoint: CheckpointId(id),
+            mode: SnapshotMode::Delta,
+            bytes: 1000,
+            checksum: String::new(),
+            index: String::new(),
+            entries: 10,
+        };
+        chain.push(entry, vec![10; GROUPS.into()]);
+        let overdue = chain.task("a", 0).map(|task| task.overdue);
+        let expected = (id as usize > limit).then_some(id as usize > 2 * limit);
+        assert_eq!(overdue, expected, "{id} segments");
     }
 }

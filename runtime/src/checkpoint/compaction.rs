@@ -18,6 +18,9 @@
 //! 3. Most of the bytes of all deltas are held by runs already: those that hold most are squashed.
 //! 4. There are more than [`SEGMENTS_MAX`] deltas: the cheapest [`SQUASHED`] neighbours of like
 //!    length are squashed; where they are too long for that, the range that changed most is merged.
+//!
+//! Where segments pile up all the same, because no CPU is left for merges, they take it: a
+//! [`super::run::merge::Task`] is overdue then.
 
 use riverrun_engine::checkpoint::CheckpointId;
 

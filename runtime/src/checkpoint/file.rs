@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use riverrun_engine::checkpoint::CheckpointId;
 
 use super::error::{Damage, StoreError};
@@ -14,6 +15,13 @@ use super::store::CheckpointStore;
 
 /// A file of at most so many bytes is read by one request and held: its ranges cost nothing then.
 pub(super) const HELD_BYTES_MAX: u64 = 1 << 20;
+
+/// Two ranges with at most so many bytes between them are read by one request.
+const GAP_MAX: u64 = 64 << 10;
+/// No request grows beyond so many bytes for that.
+const SPAN_MAX: u64 = 4 << 20;
+/// How many requests are under way at once.
+const READS_AT_ONCE: usize = 4;
 
 /// A file that a checkpoint names.
 #[derive(Clone, Debug)]
@@ -93,8 +101,74 @@ impl StoredFile {
         Ok(read)
     }
 
+    /// The bytes of each of `ranges`, in their order; those that lie near each other are read by
+    /// one request.
+    ///
+    /// # Errors
+    /// As [`StoredFile::range`].
+    pub async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
+        let mut rising: Vec<usize> = (0..ranges.len()).collect();
+        rising.sort_unstable_by_key(|at| ranges[*at].start);
+        // Each with how many of the rising ones lie in it.
+        let mut spans: Vec<(Range<u64>, usize)> = Vec::new();
+        for range in rising.iter().map(|at| &ranges[*at]) {
+            match spans.last_mut() {
+                Some((span, count))
+                    if range.start <= span.end.saturating_add(GAP_MAX)
+                        && range.end.saturating_sub(span.start) <= SPAN_MAX =>
+                {
+                    span.end = span.end.max(range.end);
+                    *count += 1;
+                }
+                _ => spans.push((range.clone(), 1)),
+            }
+        }
+        let read = async |(span, count): (Range<u64>, usize)| {
+            Ok::<_, StoreError>((span.start, count, self.range(span).await?))
+        };
+        let mut read = stream::iter(spans).map(read).buffered(READS_AT_ONCE);
+        let (mut all, mut rising) = (vec![Bytes::new(); ranges.len()], rising.into_iter());
+        while let Some((start, count, bytes)) = read.try_next().await? {
+            for at in rising.by_ref().take(count) {
+                let (from, to) = (ranges[at].start - start, ranges[at].end - start);
+                let own = bytes.slice(from as usize..to as usize);
+                // What is kept of one must not keep what lies beside it.
+                all[at] = if count == 1 { own } else { Bytes::copy_from_slice(&own) };
+            }
+        }
+        Ok(all)
+    }
+
     /// The error for `damage` of this file.
     pub(super) fn damaged(&self, damage: impl Into<Damage>) -> StoreError {
         self.store.damaged(self.checkpoint, &self.name, damage.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use crate::checkpoint::testing::{block_on, stored};
+
+    static BYTES: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..6_100_000_u32).map(|at| (at / 7) as u8).collect());
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn ranges_come_in_their_order_whatever_lies_between(
+            ranges in prop::collection::vec((0..6_000_000_u64, 0..90_000_u64), 0..12)
+        ) {
+            let ranges: Vec<_> = ranges.into_iter().map(|(at, len)| at..at + len).collect();
+            let read = block_on(stored(BYTES.clone()).ranges(&ranges)).expect("within the file");
+            prop_assert_eq!(read.len(), ranges.len());
+            for (range, read) in ranges.iter().zip(read) {
+                prop_assert!(read[..] == BYTES[range.start as usize..range.end as usize]);
+            }
+        }
     }
 }

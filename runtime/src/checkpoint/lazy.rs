@@ -288,15 +288,11 @@ impl Reader {
     async fn open(&mut self, state: usize, groups: &[KeyGroup]) -> Result<(), StoreError> {
         let (files, uid) = (&self.files, &self.uid);
         let Unread { name, layers, bytes, .. } = &mut self.states[state];
-        let missing = groups.iter().filter(|group| !layers.contains_key(group));
-        let open = async |group: KeyGroup| {
-            Ok::<_, StoreError>((group, Arc::new(files.layers(group, uid, name).await?)))
-        };
-        let opened = stream::iter(missing).map(|group| open(*group)).buffered(GROUPS_AT_ONCE);
-        let opened: Vec<(KeyGroup, Arc<Layers>)> = opened.try_collect().await?;
-        let more = opened.iter().map(|(_, layers)| layers.bytes()).sum();
-        bytes.fetch_add(more, Ordering::Relaxed);
-        layers.extend(opened);
+        let is_missing = |group: &KeyGroup| !layers.contains_key(group);
+        let missing: Vec<_> = groups.iter().copied().filter(is_missing).collect();
+        let opened = files.layers(&missing, uid, name).await?;
+        bytes.fetch_add(opened.iter().map(Layers::bytes).sum(), Ordering::Relaxed);
+        layers.extend(missing.into_iter().zip(opened.into_iter().map(Arc::new)));
         Ok(())
     }
 

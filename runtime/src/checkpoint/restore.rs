@@ -196,10 +196,6 @@ pub struct ReadLater {
     pub kind: StateKind,
 }
 
-/// What a lazy restore holds of a state of a subtask at most, beside indexes and filters: bytes of
-/// sections that are not sorted, and of removals. Where there is more, the state is read at once.
-const HELD_MAX: u64 = 64 << 20;
-
 impl RestoredState {
     /// Reads checkpoint `id` of `store`, which is the job's own or not.
     ///
@@ -235,15 +231,27 @@ impl RestoredState {
 
     /// The states of `uid` that its subtask with the keys of `range` need not read before the first
     /// record: those that can be asked for by key. Only where deltas may follow this checkpoint.
+    ///
+    /// What they hold in memory until they are read, beside indexes and filters, is at most
+    /// `held_max` bytes together: sections that are not sorted, and removals.
     #[must_use]
-    pub fn states_to_read_later(&self, uid: &Uid, range: KeyGroupRange) -> Vec<ReadLater> {
+    pub fn states_to_read_later(
+        &self,
+        uid: &Uid,
+        range: KeyGroupRange,
+        held_max: u64,
+    ) -> Vec<ReadLater> {
         let Some(files) = self.files.get().filter(|_| self.lazy) else { return Vec::new() };
         let specs = self.manifest.operators.get(uid).into_iter().flat_map(|entry| &entry.states);
+        let mut left = held_max;
         let by_key = specs.filter(|spec| {
+            if !matches!(spec.kind, StateKind::Value | StateKind::List | StateKind::Map) {
+                return false;
+            }
             let weight = files.weight(&uid.0, &spec.name, range);
-            let worth = weight.entries > 0 && weight.held <= HELD_MAX;
-            let by_key = matches!(spec.kind, StateKind::Value | StateKind::List | StateKind::Map);
-            by_key && worth
+            let worth = weight.entries > 0 && weight.held <= left;
+            left -= if worth { weight.held } else { 0 };
+            worth
         });
         by_key.map(|spec| ReadLater { name: spec.name.clone(), kind: spec.kind }).collect()
     }

@@ -77,7 +77,7 @@ impl StateReader {
         let key_bytes = Bytes::copy_from_slice(key);
         match kind {
             Some(StateKind::Value) => {
-                let layers = self.files.layers(group, &uid.0, state).await?;
+                let layers = self.layers(group, uid, state).await?;
                 let found = self.files.find(&layers, &Bytes::new(), [key_bytes.clone()]).await?;
                 let (namespace, key) = (Bytes::new(), key_bytes);
                 let row =
@@ -85,7 +85,7 @@ impl StateReader {
                 return Ok(found.into_iter().flatten().map(row).collect());
             }
             Some(StateKind::List | StateKind::Map) => {
-                let layers = self.files.layers(group, &uid.0, state).await?;
+                let layers = self.layers(group, uid, state).await?;
                 return self.walked(group, &layers, Walk::of(key_bytes, None)).await;
             }
             Some(StateKind::Sliced | StateKind::Timers) | None => {}
@@ -99,6 +99,11 @@ impl StateReader {
             }
         }
         Ok(found)
+    }
+
+    async fn layers(&self, group: KeyGroup, uid: &Uid, state: &str) -> Result<Layers, StoreError> {
+        let mut layers = self.files.layers(&[group], &uid.0, state).await?;
+        Ok(layers.pop().unwrap_or_default())
     }
 
     async fn walked(

@@ -231,17 +231,6 @@ impl StateFiles {
         self.segments[segment].1.kind(block)
     }
 
-    /// Adds what a block of a segment does.
-    pub(super) async fn add_block(
-        &self,
-        overlay: &mut Overlay,
-        segment: usize,
-        block: usize,
-    ) -> Result<(), StoreError> {
-        let bytes = self.segments[segment].1.read(block).await?;
-        overlay.add(&bytes).map_err(|error| self.no_entries(segment, block, &error))
-    }
-
     /// The run with rows of a state in a key group, and the blocks of those.
     pub(super) fn run_blocks(
         &self,
@@ -254,15 +243,19 @@ impl StateFiles {
         (!blocks.is_empty()).then_some((run, blocks))
     }
 
-    /// The filter of sorted blocks.
-    pub(super) async fn filter(
+    /// Reads and checks blocks of a file, and filters, each by a block of its section.
+    pub(super) async fn read_some(
         &self,
         at: At,
-        blocks: &Range<usize>,
-    ) -> Result<Option<Bytes>, StoreError> {
+        blocks: &[usize],
+        filters: &[usize],
+    ) -> Result<(Vec<Bytes>, Vec<Bytes>), StoreError> {
         match at {
-            At::Segment(segment) => self.segments[segment].1.filter(blocks).await,
-            At::Run(run) => self.runs[run].1.filter(blocks).await,
+            At::Segment(segment) => {
+                let segment = self.segment(segment);
+                Ok((segment.read_some(blocks).await?, segment.filters(filters).await?))
+            }
+            At::Run(run) => Ok((Vec::new(), self.runs[run].1.filters(filters).await?)),
         }
     }
 

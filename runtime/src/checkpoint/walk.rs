@@ -74,7 +74,7 @@ impl Walk {
         let from = (Bytes::new(), self.after.as_ref().unwrap_or(&self.prefix).clone());
         let end = prefix_end(&self.prefix).map(|end| (Bytes::new(), Bytes::from(end)));
         let place = |layer: &Layer| match layer {
-            Layer::Held(_) => Place::Held(match &self.after {
+            Layer::Puts(_) | Layer::Held(_) => Place::Held(match &self.after {
                 Some(after) => Bound::Excluded(after.clone()),
                 None => Bound::Included(self.prefix.clone()),
             }),
@@ -98,15 +98,14 @@ impl Walk {
     /// Moves a cursor to its next row, as far as that is in memory.
     fn advance(&self, cursor: &mut Cursor, layer: &Layer) {
         cursor.head = None;
-        match (&mut cursor.place, layer) {
-            (Place::Held(from), Layer::Held(overlay)) => {
-                let row = overlay.put_from(from.clone()).filter(|(key, _)| self.holds(key));
-                if let Some((key, value)) = row {
+        match &mut cursor.place {
+            Place::Held(from) => {
+                cursor.head = layer.put_from(from.clone()).filter(|(key, _)| self.holds(key));
+                if let Some((key, _)) = &cursor.head {
                     *from = Bound::Excluded(key.clone());
-                    cursor.head = Some((key.clone(), value.clone()));
                 }
             }
-            (Place::Sorted { read, .. }, _) => {
+            Place::Sorted { read, .. } => {
                 while let Some(block) = read.front_mut() {
                     let mut rest = &block[..];
                     // It was checked, so it is of rows to its end.
@@ -122,7 +121,6 @@ impl Walk {
                     }
                 }
             }
-            (Place::Held(_), Layer::Sorted { .. }) => {}
         }
     }
 }

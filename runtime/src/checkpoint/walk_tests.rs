@@ -85,9 +85,10 @@ async fn files(store: &CheckpointStore, layers: &[(bool, Vec<Change>)]) -> (Stat
 
 /// The rows of a walk, and the bytes of its longest part.
 async fn walked(files: &StateFiles, mut walk: Walk) -> (Vec<(Vec<u8>, Vec<u8>)>, usize) {
-    let layers = files.layers(KeyGroup(0), "spend", "list").await.expect("whole");
+    let opened = files.layers(&[KeyGroup(0)], "spend", "list").await;
+    let layers = &opened.expect("whole")[0];
     let (mut rows, mut longest) = (Vec::new(), 0);
-    while let Some(part) = files.next_rising(&layers, &mut walk).await.expect("whole") {
+    while let Some(part) = files.next_rising(layers, &mut walk).await.expect("whole") {
         longest = longest.max(part.len());
         let mut rest = &part[..];
         while let Some(row) = entry::read(&mut rest).expect("entries") {

@@ -193,9 +193,10 @@ impl SubtaskSpec {
         let time = self.time(node, shared);
         let opened = async {
             let mut operator = checked(&node.uid.0, open(range, shared.tracked).operator);
-            let StateMemory { resident, door, .. } = shared.memory.clone();
+            let StateMemory { resident, door, held_max, .. } = shared.memory.clone();
             operator.limit(resident, door, (&node.uid, index));
-            shared.restore.apply(&node.uid, range, operator.as_mut(), &shared.status).await?;
+            let (restore, status) = (&shared.restore, &shared.status);
+            restore.apply((&node.uid, range), operator.as_mut(), held_max, status).await?;
             operator.restored(&time)?;
             Ok(operator)
         };

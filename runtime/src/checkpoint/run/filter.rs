@@ -75,16 +75,22 @@ impl FilterPlace {
         let right = zero == 0 && len >= BYTES_MIN as u64 && len.is_power_of_two();
         right.then_some(FilterPlace { at: (KeyGroup(group), name), stored, checksum })
     }
+}
 
-    /// Reads and checks it.
-    pub(in crate::checkpoint) async fn read(&self, file: &StoredFile) -> Result<Bytes, StoreError> {
-        let filter = file.range(self.stored.clone()).await?;
-        if xxh3_64(&filter) != self.checksum {
-            let part = format!("filter at byte {}", self.stored.start);
+/// Reads and checks the filters with these places.
+pub(in crate::checkpoint) async fn read(
+    file: &StoredFile,
+    places: &[&FilterPlace],
+) -> Result<Vec<Bytes>, StoreError> {
+    let ranges: Vec<_> = places.iter().map(|place| place.stored.clone()).collect();
+    let filters = file.ranges(&ranges).await?;
+    for (place, filter) in places.iter().zip(&filters) {
+        if xxh3_64(filter) != place.checksum {
+            let part = format!("filter at byte {}", place.stored.start);
             return Err(file.damaged(FormatError::Checksum { part }));
         }
-        Ok(filter)
     }
+    Ok(filters)
 }
 
 /// Whether a key with this hash may be there; `false` is certain.

@@ -25,7 +25,7 @@ use crate::checkpoint::compaction::Order;
 use crate::checkpoint::frame::FormatError;
 use crate::checkpoint::manifest::{RunEntry, SegmentEntry};
 use crate::checkpoint::pins::Pinned;
-use crate::checkpoint::segment::{SORTED_FROM, SegmentWriter};
+use crate::checkpoint::segment::SegmentWriter;
 use crate::checkpoint::store::CheckpointStore;
 use crate::checkpoint::view::{StateFiles, Trust};
 use crate::checkpoint::{StoreError, names};
@@ -34,11 +34,17 @@ use crate::doors;
 /// The length at which a run ends, at the next key group.
 const RUN_BYTES: usize = 64 << 20;
 
+/// From so many bytes on a squashed section can be read by key: it is sorted anyhow, only its
+/// blocks and its filter need places of their own.
+const SQUASHED_SORTED_FROM: usize = 4 << 10;
+
 /// What to merge.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// How.
     pub order: Order,
+    /// Whether segments pile up: then it neither rests nor gives way to those who move records.
+    pub overdue: bool,
     /// The number of key groups of the job.
     pub groups: u16,
     /// The runs that hold some of the key groups.
@@ -115,7 +121,7 @@ impl Runs<'_> {
         groups_a_run: u16,
         pinned: &mut Pinned,
     ) -> Result<(), StoreError> {
-        let (names, mut pace) = (self.files.names(), Pace::new());
+        let (names, mut pace) = (self.files.names(), Pace::of(self.task));
         let (mut from, mut writer) = (first, self.writer(&names)?);
         for group in first..=last {
             self.add(group, &names, &mut writer).await?;
@@ -203,9 +209,10 @@ impl Runs<'_> {
 }
 
 /// Keeps a merge from taking more than half of a core from those who move records: it rests as long
-/// as it has worked.
+/// as it has worked, unless it is overdue.
 struct Pace {
     since: Duration,
+    rests: bool,
 }
 
 impl Pace {
@@ -214,13 +221,13 @@ impl Pace {
     /// A long wait for storage is no reason for a long rest.
     const REST_MAX: Duration = Duration::from_millis(100);
 
-    fn new() -> Self {
-        Pace { since: doors::monotonic() }
+    fn of(task: &Task) -> Self {
+        Pace { since: doors::monotonic(), rests: !task.overdue }
     }
 
     async fn rest(&mut self) {
         let worked = doors::monotonic().saturating_sub(self.since);
-        if worked >= Self::WORK_MIN {
+        if self.rests && worked >= Self::WORK_MIN {
             tokio::time::sleep(worked.min(Self::REST_MAX)).await;
             self.since = doors::monotonic();
         }
@@ -235,7 +242,7 @@ async fn squash(
 ) -> Result<Option<(SegmentEntry, Vec<u64>)>, StoreError> {
     let names: Vec<_> = files.names().into_iter().map(|(uid, s)| (Uid::new(&uid), s)).collect();
     let mut writer = SegmentWriter::new();
-    let (mut by_group, mut pace) = (vec![0; task.groups.into()], Pace::new());
+    let (mut by_group, mut pace) = (vec![0; task.groups.into()], Pace::of(task));
     for group in 0..task.groups {
         for (uid, state) in &names {
             let changes = files.changes(KeyGroup(group), &uid.0, state).await?;
@@ -252,7 +259,7 @@ async fn squash(
                 continue;
             }
             by_group[usize::from(group)] += section.bytes.len() as u64;
-            let added = match section.bytes.len() >= SORTED_FROM {
+            let added = match section.bytes.len() >= SQUASHED_SORTED_FROM {
                 true => writer.add_sorted(uid, state, &section),
                 false => writer.add(uid, state, &section),
             };

@@ -2,10 +2,11 @@
 //!
 //! Written by [`merge`] in the background, read by [`super::view`] for restores, merges and the
 //! command line. [`format`] describes the file byte by byte; [`overlay`] is what deltas do to rows,
-//! [`puts`] the quick way where they only put.
+//! [`puts`] and [`held`] are the quick way where they only put.
 
 pub mod filter;
 pub mod format;
+pub mod held;
 pub mod merge;
 pub mod overlay;
 pub mod puts;
@@ -15,6 +16,7 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use held::{HeldPuts, HeldPutsBuilder};
 pub use overlay::{Overlay, sorted};
 pub use puts::Puts;
 pub use reader::{Row, RunReader};

@@ -1,7 +1,8 @@
 //! Rows that are only put, of several sections, in order: what most sections are.
 //!
 //! Called wherever sections are squashed or merged; an [`Overlay`](super::Overlay) does the same
-//! for sections that take rows away as well, at several times the cost.
+//! for sections that take rows away as well, at several times the cost. [`super::held`] keeps what
+//! is looked up in the same order.
 
 use std::cmp::Ordering;
 
@@ -9,14 +10,44 @@ use riverrun_engine::state::entry::{self, Entry, Op};
 
 /// A put by what most comparisons need, without a look at its bytes.
 #[derive(Clone, Copy, Debug)]
-struct Ordered {
+pub(super) struct Ordered {
     /// The beginning of its namespace and key, as a number that orders as they do: the namespaces
     /// of a state are all of one length.
     begins: u128,
     /// How long the two are.
     len: u32,
     /// Its place among all.
-    number: u32,
+    pub(super) number: u32,
+}
+
+/// Namespace and key.
+pub(super) type Row<'a> = (&'a [u8], &'a [u8]);
+
+impl Ordered {
+    pub(super) fn new((namespace, key): Row<'_>, number: usize) -> anyhow::Result<Ordered> {
+        Ok(Ordered {
+            begins: beginning(namespace, key),
+            len: u32::try_from(namespace.len() + key.len())?,
+            number: u32::try_from(number)?,
+        })
+    }
+
+    /// The order of two rows; `rows` says them where that needs their bytes.
+    #[inline]
+    pub(super) fn by_row<'a>(
+        &self,
+        other: &Ordered,
+        rows: impl FnOnce() -> (Row<'a>, Row<'a>),
+    ) -> Ordering {
+        self.begins.cmp(&other.begins).then_with(|| {
+            if self.len.max(other.len) as usize <= BEGINS {
+                // What is equal but for zeros at its end rises with its length.
+                return self.len.cmp(&other.len);
+            }
+            let (own, other) = rows();
+            own.cmp(&other)
+        })
+    }
 }
 
 /// How many bytes of namespace and key are compared as one number.
@@ -40,11 +71,8 @@ impl<'a> Puts<'a> {
             if entry.op != Op::Put {
                 return Ok(false);
             }
-            self.order.push(Ordered {
-                begins: beginning(&entry),
-                len: u32::try_from(entry.namespace.len() + entry.key.len())?,
-                number: u32::try_from(self.entries.len())?,
-            });
+            let row = (entry.namespace, entry.key);
+            self.order.push(Ordered::new(row, self.entries.len())?);
             self.entries.push(entry);
         }
         Ok(true)
@@ -80,24 +108,18 @@ impl<'a> Puts<'a> {
 
 #[inline]
 fn by_row(entries: &[Entry<'_>], a: &Ordered, b: &Ordered) -> Ordering {
-    a.begins.cmp(&b.begins).then_with(|| {
-        if a.len.max(b.len) as usize <= BEGINS {
-            // What is equal but for zeros at its end rises with its length.
-            return a.len.cmp(&b.len);
-        }
-        let place = |number: u32| {
-            let entry = &entries[number as usize];
-            (entry.namespace, entry.key)
-        };
-        place(a.number).cmp(&place(b.number))
-    })
+    let row = |at: &Ordered| {
+        let entry = &entries[at.number as usize];
+        (entry.namespace, entry.key)
+    };
+    a.by_row(b, || (row(a), row(b)))
 }
 
-fn beginning(entry: &Entry<'_>) -> u128 {
+fn beginning(namespace: &[u8], key: &[u8]) -> u128 {
     let mut bytes = [0; BEGINS];
-    let namespace = entry.namespace.len().min(BEGINS);
-    bytes[..namespace].copy_from_slice(&entry.namespace[..namespace]);
-    let key = entry.key.len().min(BEGINS - namespace);
-    bytes[namespace..namespace + key].copy_from_slice(&entry.key[..key]);
+    let split = namespace.len().min(BEGINS);
+    bytes[..split].copy_from_slice(&namespace[..split]);
+    let len = key.len().min(BEGINS - split);
+    bytes[split..split + len].copy_from_slice(&key[..len]);
     u128::from_be_bytes(bytes)
 }

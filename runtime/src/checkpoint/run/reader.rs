@@ -228,17 +228,20 @@ impl RunReader {
         self.places[blocks].iter().map(|place| u64::from(place.entries)).sum()
     }
 
-    /// The filter of the state whose blocks these are; `None` where there are none.
+    /// The filters of the states and key groups to which these blocks belong.
     ///
     /// # Errors
     /// A filter that is damaged; storage that does not answer.
-    pub async fn filter(&self, blocks: &Range<usize>) -> Result<Option<Bytes>, StoreError> {
-        let Some(first) = self.places.get(blocks.start).filter(|_| !blocks.is_empty()) else {
-            return Ok(None);
+    ///
+    /// # Panics
+    /// When there is no such block.
+    pub async fn filters(&self, blocks: &[usize]) -> Result<Vec<Bytes>, StoreError> {
+        let place = |block: &usize| {
+            let at = self.places[*block].at;
+            let found = self.filters.binary_search_by(|filter| filter.at.cmp(&at));
+            &self.filters[found.expect("every name with blocks has a filter")]
         };
-        let found = self.filters.binary_search_by(|filter| filter.at.cmp(&first.at));
-        let place = &self.filters[found.expect("every name with blocks has a filter")];
-        place.read(&self.file).await.map(Some)
+        filter::read(&self.file, &blocks.iter().map(place).collect::<Vec<_>>()).await
     }
 
     /// Reads and checks every block and every filter, and that rows rise within blocks too.
@@ -257,9 +260,7 @@ impl RunReader {
                 return Err(self.file.damaged(inconsistent(format!("block {index}"))));
             }
         }
-        for place in &self.filters {
-            place.read(&self.file).await?;
-        }
+        filter::read(&self.file, &self.filters.iter().collect::<Vec<_>>()).await?;
         Ok(())
     }
 }

@@ -166,7 +166,10 @@ async fn found(
     (namespace, key): (&[u8], &[u8]),
 ) -> Option<Bytes> {
     let blocks = run.blocks(group, uid, state);
-    let filter = run.filter(&blocks).await.expect("whole")?;
+    if blocks.is_empty() {
+        return None;
+    }
+    let filter = run.filters(&[blocks.start]).await.expect("whole").remove(0);
     if !filter::may_hold(&filter, hash_bytes(key)) {
         return None;
     }

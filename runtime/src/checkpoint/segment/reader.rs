@@ -147,18 +147,19 @@ impl Segment {
         blocks.start + at.saturating_sub(1)..blocks.end
     }
 
-    /// The filter of the sorted section whose blocks of puts these are; `None` where there are
-    /// none.
+    /// The filters of the sorted sections to which these blocks of puts belong.
     ///
     /// # Errors
     /// A filter that is damaged; storage that does not answer.
-    pub async fn filter(&self, blocks: &Range<usize>) -> Result<Option<Bytes>, StoreError> {
-        let first = self.places.get(blocks.start).filter(|_| !blocks.is_empty());
-        let place = first.and_then(|first| self.filters.get(&(first.group, first.name)));
-        match place {
-            Some(place) => place.read(&self.file).await.map(Some),
-            None => Ok(None),
-        }
+    ///
+    /// # Panics
+    /// When there is no such block of puts.
+    pub async fn filters(&self, blocks: &[usize]) -> Result<Vec<Bytes>, StoreError> {
+        let place = |block: &usize| {
+            let Place { group, name, .. } = &self.places[*block];
+            self.filters.get(&(*group, *name)).expect("every sorted section of puts has a filter")
+        };
+        filter::read(&self.file, &blocks.iter().map(place).collect::<Vec<_>>()).await
     }
 
     /// The entries of block number `index`, checked.
@@ -171,6 +172,19 @@ impl Segment {
     pub async fn read(&self, index: usize) -> Result<Bytes, StoreError> {
         let block = self.file.range(self.places[index].block.clone()).await?;
         self.checked(index, block)
+    }
+
+    /// The entries of each of `blocks`, checked; those near each other by one request.
+    ///
+    /// # Errors
+    /// As [`Segment::read`].
+    ///
+    /// # Panics
+    /// When there are no such blocks.
+    pub async fn read_some(&self, blocks: &[usize]) -> Result<Vec<Bytes>, StoreError> {
+        let ranges: Vec<_> = blocks.iter().map(|at| self.places[*at].block.clone()).collect();
+        let read = self.file.ranges(&ranges).await?;
+        blocks.iter().zip(read).map(|(at, block)| self.checked(*at, block)).collect()
     }
 
     /// The entries of each of `blocks`, which are neighbours, checked; one request.
@@ -216,9 +230,7 @@ impl Segment {
                 return Err(self.file.damaged(inconsistent(format!("block {index}"))));
             }
         }
-        for filter in self.filters.values() {
-            filter.read(&self.file).await?;
-        }
+        filter::read(&self.file, &self.filters.values().collect::<Vec<_>>()).await?;
         Ok(())
     }
 
