@@ -99,7 +99,7 @@ pub(crate) static BUGS: [Planted; 44] = [
     bug("session.merge.lost", "sessions that become one lose the later one's value",
         Files, "--points commit.told"),
     bug("state.portion.replaces", "what came to a value that had left memory replaces it",
-        Spilling, "--conf memory=24MiB --set wide=true --random --stretch 5s --rescale 1,2"),
+        Spilling, "--conf memory=64MiB --set wide=true --random --stretch 5s --rescale 1,2"),
     bug("stop.ends.input", "a stop fires windows as the end would",
         Files, "--points stop.committed,stop.stored"),
     bug("lock.ignored", "two runs share their checkpoints",

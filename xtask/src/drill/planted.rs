@@ -56,12 +56,17 @@ pub(super) fn run(only: Option<&str>, jobs: &[Job]) -> Result<bool> {
 fn caught(bug: &Planted, built: &Built) -> Result<Option<String>> {
     let mut drill = built.drill();
     drill.args(bug.drill.split_whitespace()).args(["--first", "--seed", "1", "--kills", KILLS]);
-    drill.env("RIVERRUN_DRILL_PLANTED", bug.name).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = drill.status().context("the drill does not start")?;
-    let Some(1) = status.code() else {
-        return if status.success() { Ok(None) } else { bail!("the drill failed: {status}") };
-    };
-    Ok(Some(checks(&built.reported()?)))
+    drill.env("RIVERRUN_DRILL_PLANTED", bug.name).stdout(Stdio::null()).stderr(Stdio::piped());
+    let drill = drill.spawn().context("the drill does not start")?;
+    let output = drill.wait_with_output().context("the drill does not end")?;
+    match output.status.code() {
+        Some(0) => Ok(None),
+        Some(1) => Ok(Some(checks(&built.reported()?))),
+        _ => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("the drill of {} failed with {}: {said}", bug.name, output.status)
+        }
+    }
 }
 
 /// The checks that saw something, with what they counted.
