@@ -47,6 +47,10 @@ pub enum AttemptEnd {
 
 /// How often a savepoint looks whether all is read that it waits for.
 const WARM_TICK: Duration = Duration::from_millis(10);
+/// How often a checkpoint that is due looks whether the merge has ended that it waits for.
+const MERGE_TICK: Duration = Duration::from_millis(5);
+/// The longest that a checkpoint waits for a merge.
+const MERGE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The longest sleep.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -151,6 +155,8 @@ impl Coordinator {
             None => {
                 let longest = if state.wanted.is_some() { WARM_TICK } else { IDLE };
                 let due = self.due_at(state).map(|at| at.saturating_sub(now));
+                // What is due and was not begun waits for a merge.
+                let due = due.map(|due| if due.is_zero() { MERGE_TICK } else { due });
                 due.map_or(longest, |due| due.min(longest))
             }
         }
@@ -166,7 +172,9 @@ impl Coordinator {
             return;
         }
         let now = doors::monotonic();
-        let periodic = self.due_at(state).is_some_and(|at| at <= now);
+        let due = self.due_at(state).filter(|at| *at <= now);
+        let periodic =
+            due.is_some_and(|at| now >= at + MERGE_WAIT_MAX || !self.writer.waits_for_merge());
         let wanted = state.wanted.take_if(|kind| !self.waits(*kind));
         let ended = state.ended.len() == self.orders.len() && state.wanted.is_none();
         let kind = match wanted {

@@ -30,6 +30,8 @@ pub struct StateMemory {
 
 /// The part of a subtask's resident state that may be what a lazy restore holds.
 const HELD_PART: u64 = 4;
+/// The same where all state must fit beside it, for there is no spill.
+const HELD_PART_UNSPILLED: u64 = 16;
 
 /// Divides the memory of `config` among the subtasks of `plan`.
 ///
@@ -86,6 +88,7 @@ pub fn open(
     let door = if subtasks == 0 { None } else { spill_door(&place)? };
     tracing::debug!(job, memory = %config.memory, ?divided, "memory divided");
     let channel_batches = divided.channel_batches.min(doors::sizes().channel_batches);
-    let held_max = divided.resident_per_subtask.0 / HELD_PART;
+    let part = if door.is_some() { HELD_PART } else { HELD_PART_UNSPILLED };
+    let held_max = divided.resident_per_subtask.0 / part;
     Ok(StateMemory { resident, door, held_max, channel_batches })
 }

@@ -63,8 +63,13 @@ pub struct Merger {
     next_number: u64,
     failed_in_a_row: u32,
     not_before: Duration,
+    /// How many merges to come are prompt, because one that gave way was waited for.
+    prompt: u32,
     counts: MergeCounts,
 }
+
+/// After one was waited for, so many merges are prompt before one gives way again.
+const PROMPT: u32 = 16;
 
 impl Merger {
     /// For `attempt`, whose name is part of all file names.
@@ -77,6 +82,7 @@ impl Merger {
             next_number: 0,
             failed_in_a_row: 0,
             not_before: Duration::ZERO,
+            prompt: 0,
             counts: MergeCounts::default(),
         }
     }
@@ -93,7 +99,9 @@ impl Merger {
         if self.running.is_some() || doors::monotonic() < self.not_before {
             return;
         }
-        let Some(task) = chain.task(&self.attempt, self.next_number) else { return };
+        let Some(mut task) = chain.task(&self.attempt, self.next_number) else { return };
+        task.prompt |= self.prompt > 0;
+        self.prompt = self.prompt.saturating_sub(1);
         // As many files as there are key groups at most.
         self.next_number += u64::from(task.groups);
         let files = task.runs.iter().map(|run| &run.file);
@@ -104,7 +112,7 @@ impl Merger {
         let (store, work) = (self.store.clone(), task.clone());
         tracing::debug!(order = ?task.order, upto = %task.upto, "merge begins");
         let aside = doors::aside("merge", async move || {
-            if !work.overdue {
+            if !work.prompt {
                 doors::give_way();
             }
             crash_point!("merge.begun");
@@ -120,6 +128,14 @@ impl Merger {
             }
         });
         self.running = Some(Running { task, inputs, done, wanted, aside });
+    }
+
+    /// Whether a merge is under way. Somebody waits for it: the next ones give way no more.
+    pub fn is_waited_for(&mut self) -> bool {
+        if self.running.is_some() {
+            self.prompt = PROMPT;
+        }
+        self.running.is_some()
     }
 
     /// The result of the merge that has ended meanwhile, if one has.

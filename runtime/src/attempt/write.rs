@@ -43,7 +43,15 @@ pub struct Writer {
     /// Bytes of all segments so far.
     delta_bytes: u64,
     next: Next,
+    /// How many checkpoints to come hold everything, because nearly everything changes from one to
+    /// the next.
+    rewrites: u32,
+    /// What those may take: a quarter more than the last delta.
+    rewritten_bytes: u64,
 }
+
+/// So many checkpoints hold everything before one shows again how much changes.
+const REWRITES: u32 = 15;
 
 /// Between two tries to store a checkpoint that must not be left out.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -92,16 +100,33 @@ impl Writer {
             carried: Carried::default(),
             delta_bytes: 0,
             next,
+            rewrites: 0,
+            rewritten_bytes: 0,
             store,
             attempt,
         }
     }
 
+    /// Whether the next checkpoint should wait for the merge under way, because merges have fallen
+    /// behind.
+    pub fn waits_for_merge(&mut self) -> bool {
+        self.take_merged();
+        self.chain.is_overdue() && self.merger.is_waited_for()
+    }
+
+    fn take_merged(&mut self) {
+        if self.outcome.is_none() {
+            self.outcome = self.merger.take();
+        }
+    }
+
     /// How much a checkpoint of `kind` must write: a savepoint everything, so that it needs no
-    /// other's files; any other what changed, if the store holds what it changed from.
+    /// other's files; any other what changed, if the store holds what it changed from. Where nearly
+    /// everything has changed everything is written too: that is hardly more, and nothing need be
+    /// merged.
     #[must_use]
     pub fn mode(&self, kind: CheckpointKind) -> SnapshotMode {
-        if kind.is_pinned() || self.next == Next::Full {
+        if kind.is_pinned() || self.next == Next::Full || self.rewrites > 0 {
             SnapshotMode::Full
         } else {
             SnapshotMode::Delta
@@ -196,9 +221,7 @@ impl Writer {
             crash_point!("checkpoint.delta.synced");
         }
         let mut chain = self.chain.clone();
-        if self.outcome.is_none() {
-            self.outcome = self.merger.take();
-        }
+        self.take_merged();
         if let Some(Outcome { task, merged, .. }) = &self.outcome {
             if !chain.apply(task, merged.clone()) {
                 tracing::debug!(order = ?task.order, "a merge came too late");
@@ -235,6 +258,15 @@ impl Writer {
         self.next = Next::Since(id.next());
         if !barrier.kind.is_last() {
             self.merger.begin(&self.chain);
+        }
+        self.rewrites = match mode {
+            SnapshotMode::Delta if self.chain.is_rewritten() => REWRITES,
+            // What grows is soon much more than what changes of it.
+            SnapshotMode::Full if bytes <= self.rewritten_bytes => self.rewrites.saturating_sub(1),
+            SnapshotMode::Full | SnapshotMode::Delta => 0,
+        };
+        if mode == SnapshotMode::Delta {
+            self.rewritten_bytes = bytes + bytes / 4;
         }
         self.delta_bytes += bytes;
         Ok((manifest, Written { bytes, storage: self.storage() }))

@@ -177,3 +177,46 @@ fn a_thousand_checkpoints_of_a_sum_take_little_room_and_few_files() {
         assert!(report.is_good(), "{report:?}");
     });
 }
+
+/// Both subtasks' rows of these keys, a kilobyte each.
+fn many(keys: std::ops::Range<u16>, value: u64) -> BTreeMap<Subtask, Part> {
+    let value = format!("{value} {}", "v".repeat(1000));
+    let of = |index: u32| {
+        let (mut bytes, entries) = (Vec::new(), keys.len() as u64);
+        for key in keys.clone() {
+            let (key, value) = (&key.to_be_bytes()[..], value.as_bytes());
+            let entry = Entry { op: Op::Put, namespace: &[], key, value };
+            entry::write(&mut bytes, entry).expect("short");
+        }
+        let mut part = part(index, 0, "");
+        part.operators[0].1.states[0].sections =
+            vec![Section { group: KeyGroup(index as u16), entries, bytes }];
+        (subtask(index), part)
+    };
+    (0..2).map(of).collect()
+}
+
+#[test]
+fn where_nearly_everything_changes_everything_is_written() {
+    let store = CheckpointStore::on_certain(Arc::new(InMemory::new()));
+    block_on(async {
+        let mut writer = writer(&store);
+        let (mut next, mut modes) = (1, String::new());
+        let mut step = async |keys: std::ops::Range<u16>, kind, count: usize| {
+            modes.clear();
+            for _ in 0..count {
+                let barrier = barrier(&mut writer, next, kind);
+                write(&mut writer, barrier, many(keys.clone(), next)).await.expect("writes");
+                next += 1;
+                modes.push(if barrier.mode == SnapshotMode::Full { 'F' } else { 'D' });
+            }
+            modes.clone()
+        };
+        assert_eq!(step(0..1000, CheckpointKind::Savepoint, 1).await, "F");
+        assert_eq!(step(0..500, PERIODIC, 3).await, "DDD", "half of it");
+        assert_eq!(step(0..1000, CheckpointKind::Savepoint, 1).await, "F");
+        let expected = "DFFFFFFFFFFFFFFFDFFF";
+        assert_eq!(step(10..1000, PERIODIC, expected.len()).await, expected);
+        assert_eq!(step(0..2000, PERIODIC, 3).await, "FDF", "it grows, then it does not");
+    });
+}

@@ -15,8 +15,13 @@ use super::run::merge::{Merged, Task};
 use super::view::StateFiles;
 use crate::doors::{self, Sizes};
 
-/// Merges are overdue when there are so many times the segments that there should be.
+/// Merges are overdue when there are so many times the segments that there should be, or when
+/// deltas are so many times as long as what they change.
 const OVERDUE: usize = 2;
+/// Deltas of fewer bytes are no matter, however little state there is.
+pub const SMALL_DELTA: u64 = 1 << 20;
+/// A delta of more bytes is not compared with the whole state: part of that may be spilled.
+const LONG_DELTA: u64 = 128 << 20;
 
 /// The files of the newest checkpoint.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +69,31 @@ impl Chain {
     pub fn bytes(&self) -> u64 {
         let runs = self.runs.iter().map(|run| run.bytes).sum::<u64>();
         runs + self.segments().map(|segment| segment.bytes).sum::<u64>()
+    }
+
+    /// Whether merges have fallen behind, in number or in length of what they should take in. They
+    /// come before records then, and checkpoints wait for them: so space stays bounded whatever the
+    /// interval.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        let deltas = self.segments().filter(|entry| entry.mode == SnapshotMode::Delta);
+        let deltas = deltas.map(|entry| entry.bytes).sum::<u64>();
+        let base = (self.bytes() - deltas).max(SMALL_DELTA);
+        self.segments.len() > doors::sizes().segments * OVERDUE || deltas > base * OVERDUE as u64
+    }
+
+    /// Whether the newest segment holds nearly all rows that were there before it, and not many
+    /// more: then it is hardly shorter than everything.
+    #[must_use]
+    pub fn is_rewritten(&self) -> bool {
+        let Some(((newest, _), before)) = self.segments.split_last() else { return false };
+        let full = before.iter().map(|(entry, _)| entry);
+        let full = full.filter(|entry| entry.mode == SnapshotMode::Full);
+        let base = self.runs.iter().map(|run| run.entries).chain(full.map(|entry| entry.entries));
+        let rows = base.sum::<u64>();
+        let alike = rows - rows / 8..=rows + rows / 8;
+        let worth = (doors::sizes().small_delta..=LONG_DELTA).contains(&newest.bytes);
+        worth && rows > 0 && alike.contains(&newest.entries)
     }
 
     /// Adds the segment of the next checkpoint. A full one makes everything before it obsolete.
@@ -114,10 +144,9 @@ impl Chain {
         let inputs = segments.iter().filter(matters).map(|(entry, _)| entry.clone());
         let (first, last) = (KeyGroup(*groups.start()), KeyGroup(*groups.end()));
         let within = |run: &&RunEntry| run.first <= last && run.last >= first;
-        let overdue = self.segments.len() > doors::sizes().segments * OVERDUE;
         Some(Task {
             order,
-            overdue,
+            prompt: self.is_overdue(),
             groups: self.groups,
             runs: self.runs.iter().filter(within).cloned().collect(),
             segments: inputs.collect(),

@@ -229,9 +229,10 @@ impl World {
         let pairs = letters().flat_map(|a: Vec<u8>| letters().map(move |b| [&a[..], &b].concat()));
         let keys: Vec<_> =
             pairs.flat_map(|a| letters().map(move |b| [&a[..], &b].concat())).collect();
-        for group in 0..GROUPS {
-            let opened = files.layers(&[KeyGroup(group)], "spend", "sum").await;
-            let layers = &opened.expect("whole")[0];
+        let groups: Vec<_> = (0..GROUPS).map(KeyGroup).collect();
+        let sums = files.layers(&groups, "spend", "sum").await.expect("whole");
+        let flats = files.layers(&groups, "spend", "flat").await.expect("whole");
+        for (group, (layers, flat)) in (0..GROUPS).zip(sums.iter().zip(&flats)) {
             for namespace in [vec![0], vec![1]] {
                 let sought = keys.iter().map(|key| key.clone().into());
                 let found = files.find(layers, &namespace.clone().into(), sought).await;
@@ -252,12 +253,10 @@ impl World {
             }
             let own = model.iter().filter(|(place, _)| place.0 == group);
             assert!(swept.iter().eq(own), "a sweep shows the newest of each row first");
-            let opened = files.layers(&[KeyGroup(group)], "spend", "flat").await;
-            let layers = &opened.expect("whole")[0];
             for prefix in &keys {
                 let mut walk = Walk::of(prefix.clone().into(), None);
                 let mut walked = Vec::new();
-                while let Some(part) = files.next_rising(layers, &mut walk).await.expect("whole") {
+                while let Some(part) = files.next_rising(flat, &mut walk).await.expect("whole") {
                     let mut rest = &part[..];
                     while let Some(row) = entry::read(&mut rest).expect("entries") {
                         walked.push((row.key.to_vec(), row.value.to_vec()));
@@ -360,8 +359,16 @@ fn a_merge_is_overdue_where_segments_pile_up() {
             entries: 10,
         };
         chain.push(entry, vec![10; GROUPS.into()]);
-        let overdue = chain.task("a", 0).map(|task| task.overdue);
+        let overdue = chain.task("a", 0).map(|task| task.prompt);
         let expected = (id as usize > limit).then_some(id as usize > 2 * limit);
         assert_eq!(overdue, expected, "{id} segments");
+    }
+    let mut chain = Chain::new(GROUPS);
+    for (id, bytes, expected) in [(1, 1 << 20, false), (2, 1 << 20, false), (3, 1, true)] {
+        let (file, checkpoint, mode) = (id.to_string(), CheckpointId(id), SnapshotMode::Delta);
+        let (checksum, index, entries) = (String::new(), String::new(), 1);
+        let entry = SegmentEntry { file, checkpoint, mode, bytes, checksum, index, entries };
+        chain.push(entry, vec![bytes; GROUPS.into()]);
+        assert_eq!(chain.is_overdue(), expected, "{} bytes of deltas", chain.bytes());
     }
 }

@@ -19,8 +19,7 @@
 //! 4. There are more than [`SEGMENTS_MAX`] deltas: the cheapest [`SQUASHED`] neighbours of like
 //!    length are squashed; where they are too long for that, the range that changed most is merged.
 //!
-//! Where segments pile up all the same, because no CPU is left for merges, they take it: a
-//! [`super::run::merge::Task`] is overdue then.
+//! What is done where merges fall behind all the same: [`super::chain::Chain::is_overdue`].
 
 use riverrun_engine::checkpoint::CheckpointId;
 

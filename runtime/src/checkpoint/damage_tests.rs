@@ -113,7 +113,7 @@ fn every_damaged_run_is_refused_by_name() {
     let newest = block_on(async {
         let first = take(&store, 1, "a", None).await.expect("writes");
         let task = Task {
-            overdue: false,
+            prompt: false,
             order: Order::Merge { first: 0, last: 127, groups_a_run: 2 },
             groups: 128,
             runs: Vec::new(),

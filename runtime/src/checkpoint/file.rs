@@ -19,7 +19,7 @@ pub(super) const HELD_BYTES_MAX: u64 = 1 << 20;
 /// Two ranges with at most so many bytes between them are read by one request.
 const GAP_MAX: u64 = 64 << 10;
 /// No request grows beyond so many bytes for that.
-const SPAN_MAX: u64 = 4 << 20;
+const SPAN_MAX: u64 = 1 << 20;
 /// How many requests are under way at once.
 const READS_AT_ONCE: usize = 4;
 
@@ -107,6 +107,12 @@ impl StoredFile {
     /// # Errors
     /// As [`StoredFile::range`].
     pub async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
+        if self.held.is_some() {
+            return stream::iter(ranges.iter().cloned())
+                .then(|range| self.range(range))
+                .try_collect()
+                .await;
+        }
         let mut rising: Vec<usize> = (0..ranges.len()).collect();
         rising.sort_unstable_by_key(|at| ranges[*at].start);
         // Each with how many of the rising ones lie in it.
@@ -149,26 +155,53 @@ impl StoredFile {
 mod tests {
     use std::sync::LazyLock;
 
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::{ObjectStore, ObjectStoreExt};
     use proptest::prelude::*;
 
-    use crate::checkpoint::testing::{block_on, stored};
+    use super::*;
+    use crate::checkpoint::testing::block_on;
 
     static BYTES: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..6_100_000_u32).map(|at| (at / 7) as u8).collect());
+
+    /// A file of these bytes that is said to be `longer` than it is, held or not.
+    async fn file(longer: u64, held: bool) -> StoredFile {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        objects.put(&Path::from("a"), BYTES.clone().into()).await.expect("in memory");
+        let store = CheckpointStore::on(objects, "here");
+        let file = StoredFile::new(&store, CheckpointId(1), "a", BYTES.len() as u64 + longer);
+        if held { file.with(BYTES.clone().into()) } else { file }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
         fn ranges_come_in_their_order_whatever_lies_between(
-            ranges in prop::collection::vec((0..6_000_000_u64, 0..90_000_u64), 0..12)
+            ranges in prop::collection::vec((0..3_000_000_u64, 0..90_000_u64), 0..40),
+            held: bool,
         ) {
             let ranges: Vec<_> = ranges.into_iter().map(|(at, len)| at..at + len).collect();
-            let read = block_on(stored(BYTES.clone()).ranges(&ranges)).expect("within the file");
+            let read = block_on(async { file(0, held).await.ranges(&ranges).await });
+            let read = read.expect("within the file");
             prop_assert_eq!(read.len(), ranges.len());
             for (range, read) in ranges.iter().zip(read) {
                 prop_assert!(read[..] == BYTES[range.start as usize..range.end as usize]);
             }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_shorter_than_it_should_be_is_damaged() {
+        let end = BYTES.len() as u64;
+        for held in [false, true] {
+            let read =
+                block_on(async { file(10, held).await.ranges(&[0..5, end - 3..end + 4]).await });
+            let length = Damage::Length { expected: end + 4, found: end };
+            let error = read.expect_err("too short").to_string();
+            assert!(held || error.contains(&length.to_string()), "{error}");
         }
     }
 }

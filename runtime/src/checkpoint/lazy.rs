@@ -269,6 +269,8 @@ impl Reader {
                 rows[at] = value;
             }
         }
+        drop(found);
+        self.close_read(state);
         Ok(rows)
     }
 
@@ -281,7 +283,9 @@ impl Reader {
     ) -> Result<Bytes, StoreError> {
         self.open(state, &[group]).await?;
         let layers = &self.states[state].layers[&group];
-        Ok(self.files.next_rising(layers, &mut walk).await?.unwrap_or_default())
+        let part = self.files.next_rising(layers, &mut walk).await?.unwrap_or_default();
+        self.close_read(state);
+        Ok(part)
     }
 
     /// Opens the layers of key groups.
@@ -290,10 +294,24 @@ impl Reader {
         let Unread { name, layers, bytes, .. } = &mut self.states[state];
         let is_missing = |group: &KeyGroup| !layers.contains_key(group);
         let missing: Vec<_> = groups.iter().copied().filter(is_missing).collect();
-        let opened = files.layers(&missing, uid, name).await?;
-        bytes.fetch_add(opened.iter().map(Layers::bytes).sum(), Ordering::Relaxed);
-        layers.extend(missing.into_iter().zip(opened.into_iter().map(Arc::new)));
+        for missing in missing.chunks(GROUPS_AT_ONCE) {
+            let opened = files.layers(missing, uid, name).await?;
+            bytes.fetch_add(opened.iter().map(Layers::bytes).sum(), Ordering::Relaxed);
+            layers.extend(missing.iter().copied().zip(opened.into_iter().map(Arc::new)));
+        }
         Ok(())
+    }
+
+    /// Closes the layers of key groups whose last page is read. The table may ask about one of them
+    /// until it has taken that page, so they are opened again for it, and no longer than that.
+    fn close_read(&mut self, state: usize) {
+        let Unread { groups, layers, bytes, .. } = &mut self.states[state];
+        let unread = match groups.front() {
+            Some(first) => layers.split_off(first),
+            None => BTreeMap::new(),
+        };
+        let read = std::mem::replace(layers, unread);
+        bytes.fetch_sub(read.values().map(|layers| layers.bytes()).sum(), Ordering::Relaxed);
     }
 
     async fn page(&mut self, state: usize) -> Result<StoredPage, StoreError> {
@@ -301,7 +319,7 @@ impl Reader {
             return Ok(StoredPage::End);
         };
         self.open(state, &[group]).await?;
-        let Unread { kind, groups, pass, layers, bytes, .. } = &mut self.states[state];
+        let Unread { kind, groups, pass, layers, .. } = &mut self.states[state];
         let opened = layers[&group].clone();
         let rows = match pass {
             Pass::Values(sweep) => self.files.next_part(&opened, sweep).await?,
@@ -312,8 +330,7 @@ impl Reader {
         }
         *pass = Pass::over(*kind);
         groups.pop_front();
-        layers.remove(&group);
-        bytes.fetch_sub(opened.bytes(), Ordering::Relaxed);
+        self.close_read(state);
         Ok(StoredPage::Whole(group))
     }
 }

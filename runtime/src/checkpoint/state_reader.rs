@@ -103,7 +103,7 @@ impl StateReader {
 
     async fn layers(&self, group: KeyGroup, uid: &Uid, state: &str) -> Result<Layers, StoreError> {
         let mut layers = self.files.layers(&[group], &uid.0, state).await?;
-        Ok(layers.pop().unwrap_or_default())
+        Ok(layers.pop().expect("those of one key group"))
     }
 
     async fn walked(

@@ -2,9 +2,9 @@
 //! since.
 //!
 //! [`StateFiles`] finds what belongs together; restores take blocks and sections as they lie
-//! ([`super::restore`]), merges and [`super::state_reader`] take live rows ([`Rows`]). Invariant:
-//! nothing is read twice or held, but one key group's changes, 1 MiB of a run, and files of at most
-//! 1 MiB.
+//! ([`super::restore`]), merges and [`super::state_reader`] take live rows ([`Rows`]), lazy restores
+//! rows by key ([`super::layers`]). Invariant: of what is read in order nothing is read twice or
+//! held, but one key group's changes, 1 MiB of a run, and files of at most 1 MiB.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -22,7 +22,7 @@ use super::frame::inconsistent;
 use super::layers::At;
 use super::manifest::{FileRef, RunEntry, SegmentEntry};
 use super::pins::Pinned;
-use super::run::overlay::Place;
+use super::run::overlay::{PLACE_OVERHEAD, Place, VALUE_OVERHEAD};
 use super::run::{Overlay, Row, RunReader};
 use super::segment::{BlockKind, Segment};
 use super::store::CheckpointStore;
@@ -65,7 +65,8 @@ pub struct StateFiles {
 pub struct Weight {
     /// Rows, puts, deletes and drops.
     pub entries: u64,
-    /// Bytes of what must be in memory to find rows by key: sections without an order, removals.
+    /// About how many bytes of memory are needed to find rows by key, for sections without an order
+    /// and removals: as if each of them took rows away.
     pub held: u64,
 }
 
@@ -243,19 +244,11 @@ impl StateFiles {
         (!blocks.is_empty()).then_some((run, blocks))
     }
 
-    /// Reads and checks blocks of a file, and filters, each by a block of its section.
-    pub(super) async fn read_some(
-        &self,
-        at: At,
-        blocks: &[usize],
-        filters: &[usize],
-    ) -> Result<(Vec<Bytes>, Vec<Bytes>), StoreError> {
+    /// Reads and checks filters of a file, each named by a block of its section.
+    pub(super) async fn filters(&self, at: At, blocks: &[usize]) -> Result<Vec<Bytes>, StoreError> {
         match at {
-            At::Segment(segment) => {
-                let segment = self.segment(segment);
-                Ok((segment.read_some(blocks).await?, segment.filters(filters).await?))
-            }
-            At::Run(run) => Ok((Vec::new(), self.runs[run].1.filters(filters).await?)),
+            At::Segment(segment) => self.segment(segment).filters(blocks).await,
+            At::Run(run) => self.runs[run].1.filters(blocks).await,
         }
     }
 
@@ -292,7 +285,8 @@ impl StateFiles {
             for (segment, block) in self.sections_of(group, uid, state) {
                 let (kind, bytes, entries) = self.segments[*segment].1.weight(*block);
                 weight.entries += entries;
-                weight.held += if kind == BlockKind::Puts { 0 } else { bytes };
+                let held = bytes + entries * (PLACE_OVERHEAD + VALUE_OVERHEAD) as u64;
+                weight.held += if kind == BlockKind::Puts { 0 } else { held };
             }
             if let Some((run, blocks)) = self.run_blocks(group, uid, state) {
                 weight.entries += self.runs[run].1.entries_in(blocks);

@@ -13,6 +13,7 @@ use futures::future::LocalBoxFuture;
 use riverrun_engine::element::BATCH_RECORDS;
 use riverrun_engine::time::Timestamp;
 
+use crate::checkpoint::chain::SMALL_DELTA;
 use crate::checkpoint::compaction::{SEGMENTS_MAX, SMALL_MIN};
 use crate::task::emitter::PART_RECORDS;
 use crate::task::inbox::CHANNEL_BATCHES;
@@ -46,6 +47,8 @@ pub struct Sizes {
     pub merge_bytes: u64,
     /// Segments that a manifest names before some are squashed.
     pub segments: usize,
+    /// Bytes of a delta that is too short to be compared with the whole state.
+    pub small_delta: u64,
 }
 
 impl Default for Sizes {
@@ -56,6 +59,7 @@ impl Default for Sizes {
             part_records: PART_RECORDS,
             merge_bytes: SMALL_MIN,
             segments: SEGMENTS_MAX,
+            small_delta: SMALL_DELTA,
         }
     }
 }

@@ -41,7 +41,8 @@ impl Route {
         senders: Vec<Sender<Element>>,
         groups: u16,
     ) -> Self {
-        let owners = Owners::new(u32::try_from(senders.len()).unwrap_or(1), groups);
+        let subtasks = u32::try_from(senders.len()).expect("at most one for each key group");
+        let owners = Owners::new(subtasks, groups);
         let waiting = senders.iter().map(|_| None).collect();
         let part_records = doors::sizes().part_records;
         Route { port, partitioning, senders, waiting, owners, part_records, next: 0 }

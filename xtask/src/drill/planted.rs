@@ -59,13 +59,14 @@ fn caught(bug: &Planted, built: &Built) -> Result<Option<String>> {
     drill.env("RIVERRUN_DRILL_PLANTED", bug.name).stdout(Stdio::null()).stderr(Stdio::piped());
     let drill = drill.spawn().context("the drill does not start")?;
     let output = drill.wait_with_output().context("the drill does not end")?;
+    let said = || {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("the drill of {} ended with {}: {said}", bug.name, output.status)
+    };
     match output.status.code() {
         Some(0) => Ok(None),
-        Some(1) => Ok(Some(checks(&built.reported()?))),
-        _ => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("the drill of {} failed with {}: {said}", bug.name, output.status)
-        }
+        Some(1) => Ok(Some(checks(&built.reported().with_context(said)?))),
+        _ => bail!("{}", said()),
     }
 }
 

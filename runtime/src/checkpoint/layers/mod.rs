@@ -6,7 +6,7 @@
 //! [`super::walk`] through entries of many rows. The layers of a key group are the sections of its
 //! segments, the newest first, and at last its run. Invariants: the newest layer that puts or
 //! removes a row decides; of what is sorted only blocks are read that may hold a row, and only
-//! removals and filters are kept; sections that are not sorted are short, and kept.
+//! removals and filters are kept; sections that are not sorted are kept.
 
 mod open;
 mod sweep;
@@ -66,15 +66,17 @@ impl Layer {
         }
     }
 
-    /// Key and value of the lowest row without a namespace that it holds and puts, of those from a
-    /// key on.
+    /// Key and value of the lowest row without a namespace that it puts, of those from a key on.
+    ///
+    /// # Panics
+    /// When its rows are not in memory.
     pub(super) fn put_from(&self, key: Bound<Bytes>) -> Option<(Bytes, Bytes)> {
         match self {
             Layer::Puts(puts) => puts.put_from(key),
             Layer::Held(overlay) => {
                 overlay.put_from(key).map(|(key, value)| (key.clone(), value.clone()))
             }
-            Layer::Sorted { .. } => None,
+            Layer::Sorted { .. } => unreachable!("its rows are in blocks"),
         }
     }
 }

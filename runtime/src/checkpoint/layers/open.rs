@@ -8,32 +8,26 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use riverrun_engine::key::KeyGroup;
 
-use super::{At, Layer, Layers, READS_AT_ONCE};
+use super::{At, Layer, Layers};
 use crate::checkpoint::error::StoreError;
 use crate::checkpoint::run::{HeldPutsBuilder, Overlay};
 use crate::checkpoint::segment::BlockKind;
 use crate::checkpoint::view::StateFiles;
 
+/// How many files are read at once.
+const FILES_AT_ONCE: usize = 8;
+
 /// What a layer is made of.
 enum Plan {
     /// Sections without an order, the oldest first: segment and block.
     AsAdded(Vec<(usize, usize)>),
-    /// Sorted blocks of puts, and before them a block of removals.
-    Sorted { at: At, removals: Option<usize>, blocks: Range<usize> },
+    /// Sorted blocks of puts, and before them a block of removals: its segment, and which.
+    Sorted { at: At, removals: Option<(usize, usize)>, blocks: Range<usize> },
 }
 
-/// What must be read of one file.
-#[derive(Default)]
-struct Wanted {
-    blocks: Vec<usize>,
-    /// Filters, each by a block of its section.
-    filters: Vec<usize>,
-}
-
-/// What was read: blocks, and filters by the first of their blocks.
-#[derive(Default)]
+/// What was read: blocks of segments, and filters by the first of their blocks.
 struct Read {
-    blocks: HashMap<(At, usize), Bytes>,
+    blocks: HashMap<(usize, usize), Bytes>,
     filters: HashMap<(At, usize), Bytes>,
 }
 
@@ -69,7 +63,7 @@ impl StateFiles {
                 continue;
             }
             let is_removals = self.kind(segment, block) == BlockKind::Removals;
-            let removals = is_removals.then_some(block);
+            let removals = is_removals.then_some((segment, block));
             let mut blocks = block + usize::from(is_removals)..block + 1;
             while places.next_if_eq(&(segment, blocks.end)).is_some() {
                 blocks.end += 1;
@@ -83,36 +77,40 @@ impl StateFiles {
         &self,
         plans: impl Iterator<Item = &'a Plan>,
     ) -> Result<Read, StoreError> {
-        let mut wanted: BTreeMap<At, Wanted> = BTreeMap::new();
+        let mut blocks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut filters: BTreeMap<At, Vec<usize>> = BTreeMap::new();
         for plan in plans {
-            match plan {
-                Plan::AsAdded(sections) => {
-                    for (segment, block) in sections {
-                        wanted.entry(At::Segment(*segment)).or_default().blocks.push(*block);
-                    }
-                }
+            let held = match plan {
+                Plan::AsAdded(sections) => &sections[..],
                 Plan::Sorted { at, removals, blocks } => {
-                    let wanted = wanted.entry(*at).or_default();
-                    wanted.blocks.extend(removals);
-                    wanted.filters.extend((!blocks.is_empty()).then_some(blocks.start));
+                    if !blocks.is_empty() {
+                        filters.entry(*at).or_default().push(blocks.start);
+                    }
+                    removals.as_slice()
                 }
+            };
+            for (segment, block) in held {
+                blocks.entry(*segment).or_default().push(*block);
             }
         }
-        let one = async |(at, Wanted { blocks, filters }): (At, Wanted)| {
-            let (read, read_filters) = self.read_some(at, &blocks, &filters).await?;
-            Ok::<_, StoreError>((
-                at,
-                blocks.into_iter().zip(read),
-                filters.into_iter().zip(read_filters),
-            ))
+        let of_segment = async |(segment, blocks): (usize, Vec<usize>)| {
+            let read = self.segment(segment).read_some(&blocks).await?;
+            Ok::<_, StoreError>(blocks.into_iter().map(move |at| (segment, at)).zip(read))
         };
-        let mut all = Read::default();
-        let mut files = stream::iter(wanted).map(one).buffered(READS_AT_ONCE);
-        while let Some((at, blocks, filters)) = files.try_next().await? {
-            all.blocks.extend(blocks.map(|(block, bytes)| ((at, block), bytes)));
-            all.filters.extend(filters.map(|(block, bytes)| ((at, block), bytes)));
+        let of_file = async |(at, sections): (At, Vec<usize>)| {
+            let read = self.filters(at, &sections).await?;
+            Ok::<_, StoreError>(sections.into_iter().map(move |first| (at, first)).zip(read))
+        };
+        let mut read = Read { blocks: HashMap::new(), filters: HashMap::new() };
+        let mut files = stream::iter(blocks).map(of_segment).buffered(FILES_AT_ONCE);
+        while let Some(blocks) = files.try_next().await? {
+            read.blocks.extend(blocks);
         }
-        Ok(all)
+        let mut files = stream::iter(filters).map(of_file).buffered(FILES_AT_ONCE);
+        while let Some(filters) = files.try_next().await? {
+            read.filters.extend(filters);
+        }
+        Ok(read)
     }
 
     /// The layers, the newest first.
@@ -124,7 +122,7 @@ impl StateFiles {
                 Plan::Sorted { at, removals: block, blocks } => {
                     let mut removals = Overlay::default();
                     if let Some(block) = block {
-                        self.add_to(&mut removals, (at, block), &read.blocks[&(at, block)])?;
+                        self.add_to(&mut removals, block, &read.blocks[&block])?;
                     }
                     let filter = match blocks.is_empty() {
                         false => read.filters.remove(&(at, blocks.start)).expect("it was read"),
@@ -139,7 +137,7 @@ impl StateFiles {
         Ok(Layers { layers, bytes })
     }
 
-    /// Layers of sections without an order: the quick one as long as rows are only put.
+    /// Layers of sections without an order: quick ones, and one for neighbours that take rows away.
     fn held(
         &self,
         sections: &[(usize, usize)],
@@ -147,30 +145,27 @@ impl StateFiles {
         layers: &mut Vec<Layer>,
     ) -> Result<(), StoreError> {
         let (mut puts, mut overlay) = (HeldPutsBuilder::default(), None);
-        for (segment, block) in sections {
-            let at = (At::Segment(*segment), *block);
-            let bytes = read.blocks.remove(&at).expect("it was read");
-            if let Some(overlay) = &mut overlay {
-                self.add_to(overlay, at, &bytes)?;
+        for at in sections {
+            let bytes = read.blocks.remove(at).expect("it was read");
+            let only_puts = puts.add(&bytes);
+            if only_puts.map_err(|error| self.no_entries(at.0, at.1, &error))? {
+                layers.extend(overlay.take().map(Layer::Held));
                 continue;
             }
-            let only_puts = puts.add(&bytes);
-            if !only_puts.map_err(|error| self.no_entries(*segment, *block, &error))? {
-                self.add_to(overlay.insert(Overlay::default()), at, &bytes)?;
-            }
+            layers.extend(std::mem::take(&mut puts).held().map(Layer::Puts));
+            self.add_to(overlay.get_or_insert_default(), *at, &bytes)?;
         }
-        layers.extend(puts.held().map(Layer::Puts));
         layers.extend(overlay.map(Layer::Held));
+        layers.extend(puts.held().map(Layer::Puts));
         Ok(())
     }
 
     fn add_to(
         &self,
         overlay: &mut Overlay,
-        (at, block): (At, usize),
+        (segment, block): (usize, usize),
         bytes: &Bytes,
     ) -> Result<(), StoreError> {
-        let At::Segment(segment) = at else { return Ok(()) };
         overlay.add(bytes).map_err(|error| self.no_entries(segment, block, &error))
     }
 }

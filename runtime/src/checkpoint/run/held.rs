@@ -17,7 +17,7 @@ use super::puts::{Ordered, Row};
 #[derive(Debug, Default)]
 pub struct HeldPutsBuilder {
     bytes: Vec<u8>,
-    /// Their numbers are where they begin in `bytes`.
+    /// Each with where it begins in `bytes`.
     order: Vec<Ordered>,
 }
 
@@ -37,7 +37,7 @@ impl HeldPutsBuilder {
                 self.order.truncate(before);
                 return Ok(false);
             }
-            self.order.push(Ordered::new((entry.namespace, entry.key), at)?);
+            self.order.push(Ordered::new((entry.namespace, entry.key), at));
         }
         self.bytes.extend_from_slice(section);
         Ok(true)
@@ -47,10 +47,8 @@ impl HeldPutsBuilder {
     #[must_use]
     pub fn held(self) -> Option<HeldPuts> {
         let HeldPutsBuilder { mut bytes, mut order } = self;
-        let row = |at: &Ordered| row_of(&put_at(&bytes, at.number));
-        order.sort_unstable_by(|a, b| {
-            a.by_row(b, || (row(a), row(b))).then(b.number.cmp(&a.number))
-        });
+        let row = |ordered: &Ordered| row_of(&put_at(&bytes, ordered.at));
+        order.sort_unstable_by(|a, b| a.by_row(b, || (row(a), row(b))).then(b.at.cmp(&a.at)));
         // The first of equal ones stays.
         order.dedup_by(|a, b| a.by_row(b, || (row(a), row(b))) == Ordering::Equal);
         order.shrink_to_fit();
@@ -72,20 +70,20 @@ impl HeldPuts {
     pub fn put(&self, (namespace, key): &Place) -> Option<Bytes> {
         let row = (&namespace[..], &key[..]);
         let at = self.order.get(self.from(row))?;
-        let put = put_at(&self.bytes, at.number);
+        let put = put_at(&self.bytes, at.at);
         (row_of(&put) == row).then(|| self.bytes.slice_ref(put.value))
     }
 
     /// The rows it puts, rising.
     pub fn puts(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.order.iter().map(|at| put_at(&self.bytes, at.number))
+        self.order.iter().map(|at| put_at(&self.bytes, at.at))
     }
 
     /// Key and value of the lowest row without a namespace that it puts, of those from a key on.
     #[must_use]
     pub fn put_from(&self, key: Bound<Bytes>) -> Option<(Bytes, Bytes)> {
         let above = |at: usize, key: &Bytes| {
-            let same = |at: &Ordered| row_of(&put_at(&self.bytes, at.number)) == (&[], &key[..]);
+            let same = |at: &Ordered| row_of(&put_at(&self.bytes, at.at)) == (&[], &key[..]);
             at + usize::from(self.order.get(at).is_some_and(same))
         };
         let at = match &key {
@@ -93,17 +91,16 @@ impl HeldPuts {
             Bound::Excluded(key) => above(self.from((&[], key)), key),
             Bound::Unbounded => 0,
         };
-        let put = put_at(&self.bytes, self.order.get(at)?.number);
+        let put = put_at(&self.bytes, self.order.get(at)?.at);
         let own = |bytes| self.bytes.slice_ref(bytes);
         put.namespace.is_empty().then(|| (own(put.key), own(put.value)))
     }
 
     /// The position of the first row that is not below one.
     fn from(&self, row: Row<'_>) -> usize {
-        // A row of more than 4 GiB is nowhere.
-        let Ok(sought) = Ordered::new(row, 0) else { return self.order.len() };
+        let sought = Ordered::new(row, 0);
         let below = |at: &Ordered| {
-            let rows = || (row_of(&put_at(&self.bytes, at.number)), row);
+            let rows = || (row_of(&put_at(&self.bytes, at.at)), row);
             at.by_row(&sought, rows) == Ordering::Less
         };
         self.order.partition_point(below)
@@ -117,8 +114,8 @@ impl HeldPuts {
 }
 
 /// The entry that begins at `at`, where one was read before.
-fn put_at(bytes: &[u8], at: u32) -> Entry<'_> {
-    let read = entry::read(&mut &bytes[at as usize..]);
+fn put_at(bytes: &[u8], at: usize) -> Entry<'_> {
+    let read = entry::read(&mut &bytes[at..]);
     read.ok().flatten().expect("an entry begins here")
 }
 

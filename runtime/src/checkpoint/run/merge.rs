@@ -20,6 +20,7 @@ use riverrun_engine::key::KeyGroup;
 use riverrun_engine::planted;
 use riverrun_engine::state::entry::Entry;
 
+use super::format::BLOCK_BYTES;
 use super::writer::{Name, RunWriter};
 use crate::checkpoint::compaction::Order;
 use crate::checkpoint::frame::FormatError;
@@ -34,17 +35,13 @@ use crate::doors;
 /// The length at which a run ends, at the next key group.
 const RUN_BYTES: usize = 64 << 20;
 
-/// From so many bytes on a squashed section can be read by key: it is sorted anyhow, only its
-/// blocks and its filter need places of their own.
-const SQUASHED_SORTED_FROM: usize = 4 << 10;
-
 /// What to merge.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// How.
     pub order: Order,
-    /// Whether segments pile up: then it neither rests nor gives way to those who move records.
-    pub overdue: bool,
+    /// Whether it neither rests nor gives way to those who move records: merges have fallen behind.
+    pub prompt: bool,
     /// The number of key groups of the job.
     pub groups: u16,
     /// The runs that hold some of the key groups.
@@ -209,7 +206,7 @@ impl Runs<'_> {
 }
 
 /// Keeps a merge from taking more than half of a core from those who move records: it rests as long
-/// as it has worked, unless it is overdue.
+/// as it has worked, unless it is prompt.
 struct Pace {
     since: Duration,
     rests: bool,
@@ -222,15 +219,21 @@ impl Pace {
     const REST_MAX: Duration = Duration::from_millis(100);
 
     fn of(task: &Task) -> Self {
-        Pace { since: doors::monotonic(), rests: !task.overdue }
+        Pace { since: doors::monotonic(), rests: !task.prompt }
     }
 
     async fn rest(&mut self) {
         let worked = doors::monotonic().saturating_sub(self.since);
-        if self.rests && worked >= Self::WORK_MIN {
-            tokio::time::sleep(worked.min(Self::REST_MAX)).await;
-            self.since = doors::monotonic();
+        if worked < Self::WORK_MIN {
+            return;
         }
+        if self.rests {
+            tokio::time::sleep(worked.min(Self::REST_MAX)).await;
+        } else {
+            // It may be ended here.
+            tokio::task::yield_now().await;
+        }
+        self.since = doors::monotonic();
     }
 }
 
@@ -259,7 +262,8 @@ async fn squash(
                 continue;
             }
             by_group[usize::from(group)] += section.bytes.len() as u64;
-            let added = match section.bytes.len() >= SQUASHED_SORTED_FROM {
+            // It is sorted anyhow: where it has more than a block, it can be read by key.
+            let added = match section.bytes.len() >= BLOCK_BYTES {
                 true => writer.add_sorted(uid, state, &section),
                 false => writer.add(uid, state, &section),
             };

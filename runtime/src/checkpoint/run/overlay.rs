@@ -19,9 +19,9 @@ use super::puts::Puts;
 pub type Place = (Bytes, Bytes);
 
 /// What a namespace and a key take beside their bytes.
-const PLACE_OVERHEAD: usize = 2 * size_of::<Bytes>() + 16;
+pub(in crate::checkpoint) const PLACE_OVERHEAD: usize = 2 * size_of::<Bytes>() + 16;
 /// What a value takes beside its bytes.
-const VALUE_OVERHEAD: usize = size_of::<Bytes>() + 8;
+pub(in crate::checkpoint) const VALUE_OVERHEAD: usize = size_of::<Bytes>() + 8;
 
 /// Drops, then deletes, then puts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,21 +15,17 @@ pub(super) struct Ordered {
     /// of a state are all of one length.
     begins: u128,
     /// How long the two are.
-    len: u32,
-    /// Its place among all.
-    pub(super) number: u32,
+    len: usize,
+    /// Its place: among all puts, or among the bytes of all.
+    pub(super) at: usize,
 }
 
 /// Namespace and key.
 pub(super) type Row<'a> = (&'a [u8], &'a [u8]);
 
 impl Ordered {
-    pub(super) fn new((namespace, key): Row<'_>, number: usize) -> anyhow::Result<Ordered> {
-        Ok(Ordered {
-            begins: beginning(namespace, key),
-            len: u32::try_from(namespace.len() + key.len())?,
-            number: u32::try_from(number)?,
-        })
+    pub(super) fn new((namespace, key): Row<'_>, at: usize) -> Ordered {
+        Ordered { begins: beginning(namespace, key), len: namespace.len() + key.len(), at }
     }
 
     /// The order of two rows; `rows` says them where that needs their bytes.
@@ -40,7 +36,7 @@ impl Ordered {
         rows: impl FnOnce() -> (Row<'a>, Row<'a>),
     ) -> Ordering {
         self.begins.cmp(&other.begins).then_with(|| {
-            if self.len.max(other.len) as usize <= BEGINS {
+            if self.len.max(other.len) <= BEGINS {
                 // What is equal but for zeros at its end rises with its length.
                 return self.len.cmp(&other.len);
             }
@@ -72,7 +68,7 @@ impl<'a> Puts<'a> {
                 return Ok(false);
             }
             let row = (entry.namespace, entry.key);
-            self.order.push(Ordered::new(row, self.entries.len())?);
+            self.order.push(Ordered::new(row, self.entries.len()));
             self.entries.push(entry);
         }
         Ok(true)
@@ -82,14 +78,14 @@ impl<'a> Puts<'a> {
     pub fn rising(&mut self) -> impl Iterator<Item = Entry<'a>> {
         let Puts { entries, order } = self;
         let entries = &*entries;
-        order.sort_unstable_by(|a, b| by_row(entries, a, b).then(a.number.cmp(&b.number)));
+        order.sort_unstable_by(|a, b| by_row(entries, a, b).then(a.at.cmp(&b.at)));
         let order = &*order;
         let is_last = move |at: usize| {
             let next = order.get(at + 1);
             next.is_none_or(|next| by_row(entries, &order[at], next) != Ordering::Equal)
         };
         let last = (0..order.len()).filter(move |at| is_last(*at));
-        last.map(move |at| entries[order[at].number as usize])
+        last.map(move |at| entries[order[at].at])
     }
 
     /// Appends the last put of each row, rising; how many.
@@ -108,8 +104,8 @@ impl<'a> Puts<'a> {
 
 #[inline]
 fn by_row(entries: &[Entry<'_>], a: &Ordered, b: &Ordered) -> Ordering {
-    let row = |at: &Ordered| {
-        let entry = &entries[at.number as usize];
+    let row = |ordered: &Ordered| {
+        let entry = &entries[ordered.at];
         (entry.namespace, entry.key)
     };
     a.by_row(b, || (row(a), row(b)))

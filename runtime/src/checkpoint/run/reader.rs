@@ -260,7 +260,9 @@ impl RunReader {
                 return Err(self.file.damaged(inconsistent(format!("block {index}"))));
             }
         }
-        filter::read(&self.file, &self.filters.iter().collect::<Vec<_>>()).await?;
+        for place in self.filters.iter() {
+            filter::read(&self.file, &[place]).await?;
+        }
         Ok(())
     }
 }

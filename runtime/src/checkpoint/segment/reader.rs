@@ -230,7 +230,9 @@ impl Segment {
                 return Err(self.file.damaged(inconsistent(format!("block {index}"))));
             }
         }
-        filter::read(&self.file, &self.filters.values().collect::<Vec<_>>()).await?;
+        for place in self.filters.values() {
+            filter::read(&self.file, &[place]).await?;
+        }
         Ok(())
     }
 
