@@ -232,8 +232,8 @@ impl RestoredState {
     /// The states of `uid` that its subtask with the keys of `range` need not read before the first
     /// record: those that can be asked for by key. Only where deltas may follow this checkpoint.
     ///
-    /// What they hold in memory until they are read, beside indexes and filters, is about `held_max`
-    /// bytes together at most: sections that are not sorted, and removals.
+    /// What they hold in memory until they are read, beside indexes and filters, is about
+    /// `held_max` bytes together at most: sections that are not sorted, and removals.
     #[must_use]
     pub fn states_to_read_later(
         &self,

@@ -2,7 +2,7 @@
 //! since.
 //!
 //! [`StateFiles`] finds what belongs together; restores take blocks and sections as they lie
-//! ([`super::restore`]), merges and [`super::state_reader`] take live rows ([`Rows`]), lazy restores
+//! ([`super::restore`]), merges and [`super::state_reader`] live rows ([`Rows`]), lazy restores
 //! rows by key ([`super::layers`]). Invariant: of what is read in order nothing is read twice or
 //! held, but one key group's changes, 1 MiB of a run, and files of at most 1 MiB.
 
