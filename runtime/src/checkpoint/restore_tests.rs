@@ -202,3 +202,62 @@ fn a_key_group_beyond_the_last_is_refused() {
     });
     assert!(error.to_string().contains("key group 128"), "{error}");
 }
+
+/// The state of checkpoint 2 of a new store, opened and not read.
+async fn lazy_state(name: &str) -> RestoredState {
+    let store = CheckpointStore::open(&format!("memory://{name}")).expect("opens").lazy_from(1);
+    let first = take(&store, 1, "a", None).await.expect("writes");
+    take(&store, 2, "a", Some(&first)).await.expect("writes");
+    RestoredState::load(&store, CheckpointId(2), "cards", true).await.expect("whole")
+}
+
+#[test]
+fn what_is_read_later_holds_no_more_than_there_is_memory_for() {
+    let state = block_on(lazy_state("read-later"));
+    let (uid, range) = (Uid::new("spend"), KeyGroupRange::all(128));
+    let held = state.files.get().expect("open").weight("spend", "sum", range).held;
+    let later = |held_max| state.states_to_read_later(&uid, range, held_max).len();
+    assert!(held > 100);
+    assert_eq!((later(held - 1), later(held)), (0, 1));
+    let half = KeyGroupRange { start: 0, end: 2, groups: 128 };
+    assert_eq!(state.states_to_read_later(&uid, half, held / 2).len(), 1);
+    let none = KeyGroupRange { start: 64, end: 128, groups: 128 };
+    assert_eq!(state.states_to_read_later(&uid, none, held).len(), 0, "no rows there");
+}
+
+#[test]
+fn what_is_held_of_files_goes_with_the_last_page_of_its_key_group() {
+    use riverrun_engine::graph::Graph;
+    use riverrun_engine::state::stored::{StoredPage, StoredRows, Wait};
+
+    let state = block_on(lazy_state("held"));
+    let range = KeyGroupRange { start: 0, end: 4, groups: 128 };
+    let later = [ReadLater { name: "sum".to_owned(), kind: StateKind::Value }];
+    let status = crate::status::JobStatus::of("cards", &Graph::default());
+    let files = (state.files.get().expect("open"), CheckpointId(2));
+    let mut rows =
+        crate::checkpoint::lazy::read_later(files, "spend", &later, range, || status.one_cold());
+    let rows = &mut rows[0];
+    let ask = |rows: &mut crate::checkpoint::lazy::FileRows, group: u16| {
+        let key = format!("k{group}");
+        let found = rows.read(&[(KeyGroup(group), key.as_bytes())]).expect("whole");
+        assert_eq!(found, [Some(format!("entry 2 of {group}").into_bytes())], "the newest");
+        rows.bytes()
+    };
+    let one = ask(rows, 3);
+    assert!(one > 0);
+    assert!(ask(rows, 0) > one, "two key groups");
+    let (mut whole, mut seen) = (0, 0);
+    loop {
+        match rows.page(Wait::Yes).expect("whole") {
+            StoredPage::Rows(..) => seen += 1,
+            StoredPage::Whole(_) => whole += 1,
+            StoredPage::End => break,
+            StoredPage::Later => unreachable!("it waits"),
+        }
+    }
+    assert_eq!((whole, seen), (4, 4));
+    assert_eq!(rows.bytes(), 0);
+    // The table may still ask about a key group whose last page it has not taken.
+    assert_eq!((ask(rows, 1), ask(rows, 3)), (0, 0));
+}
