@@ -115,9 +115,9 @@ fn one(
     };
     if turn != Turn::Calm {
         drill.args(["--rescale", &pairs.join(","), "--deaths", DEATHS, "--stretch", STRETCH]);
+        drill.args(["--duration", &format!("{}s", length.as_secs())]);
     }
-    drill.args(["--duration", &format!("{}s", length.as_secs()), "--limit", "5m"]);
-    drill.args(["--seed", &seed.to_string()]).stdout(Stdio::null());
+    drill.args(["--limit", "5m", "--seed", &seed.to_string()]).stdout(Stdio::null());
     let (code, faults) = match built.broker {
         // What a calm job writes is not what the verifier expects of the whole one.
         Some(_) if turn != Turn::Calm => {
