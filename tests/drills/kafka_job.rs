@@ -50,7 +50,8 @@ struct Settings {
     timeout_ms: u64,
     /// Only one sink, of records that may come again.
     at_least_once: bool,
-    /// A key for each partition and one step only: small deltas in a row, which are squashed and not merged.
+    /// A key for each partition and one step only: small deltas in a row, which are squashed and
+    /// not merged.
     calm: bool,
 }
 
