@@ -50,9 +50,6 @@ struct Settings {
     timeout_ms: u64,
     /// Only one sink, of records that may come again.
     at_least_once: bool,
-    /// A key for each partition and one step only: small deltas in a row, which are squashed and
-    /// not merged.
-    calm: bool,
 }
 
 impl Default for Settings {
@@ -64,13 +61,12 @@ impl Default for Settings {
             to: "drill".to_owned(),
             timeout_ms: 60_000,
             at_least_once: false,
-            calm: false,
         }
     }
 }
 
 fn pipeline(job: &Job) -> Result<()> {
-    let Settings { brokers, input, out, to, timeout_ms, at_least_once, calm } = job.settings()?;
+    let Settings { brokers, input, out, to, timeout_ms, at_least_once } = job.settings()?;
     let kafka = Kafka::brokers(&brokers);
     let read = |topic: &str| {
         let watermarks = Watermarks::bounded_out_of_orderness(secs(5));
@@ -87,13 +83,7 @@ fn pipeline(job: &Job) -> Result<()> {
         keyed().process("number", Number::open).sink("numbers", numbers.at_least_once());
         return Ok(());
     }
-    let numbers = numbers.transaction_timeout(timeout);
-    if calm {
-        let few = events.map(|event| Event { key: event.key % 3, ..event });
-        few.key_by(|event| event.key).process("number", Number::open).sink("numbers", numbers);
-        return Ok(());
-    }
-    keyed().process("number", Number::open).sink("numbers", numbers);
+    keyed().process("number", Number::open).sink("numbers", numbers.transaction_timeout(timeout));
     let windows = kafka
         .write_json::<Windowed<u64, Sum>>(&format!("{to}-windows"))
         .key(|window: &Windowed<u64, Sum>| window.key.to_string())
