@@ -57,8 +57,7 @@ fn caught(bug: &Planted, built: &Built) -> Result<Option<String>> {
     let mut drill = built.drill();
     drill.args(bug.drill.split_whitespace()).args(["--first", "--seed", "1", "--kills", KILLS]);
     drill.env("RIVERRUN_DRILL_PLANTED", bug.name).stdout(Stdio::null()).stderr(Stdio::piped());
-    let drill = drill.spawn().context("the drill does not start")?;
-    let output = drill.wait_with_output().context("the drill does not end")?;
+    let output = drill.output().context("the drill does not start")?;
     let said = || {
         let said = String::from_utf8_lossy(&output.stderr);
         format!("the drill of {} ended with {}: {said}", bug.name, output.status)

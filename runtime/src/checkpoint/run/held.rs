@@ -1,5 +1,5 @@
 //! Rows that are only put, of several sections, held to be found by row: what an
-//! [`Overlay`](super::Overlay) is for sections that take rows away as well, at a tenth of the cost.
+//! [`Overlay`](super::Overlay) is for sections that take rows away as well.
 //!
 //! Called by [`crate::checkpoint::layers`]. Invariant: of each row the newest put is known, in the
 //! order of rows.

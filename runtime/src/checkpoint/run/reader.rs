@@ -260,7 +260,7 @@ impl RunReader {
                 return Err(self.file.damaged(inconsistent(format!("block {index}"))));
             }
         }
-        for place in self.filters.iter() {
+        for place in &self.filters {
             filter::read(&self.file, &[place]).await?;
         }
         Ok(())
