@@ -1,8 +1,8 @@
 //! The drill job on Kafka: pass-through, a running number, three kinds of windows, timers, two
 //! inputs; its outputs are two topics and files.
 //!
-//! `kafka-drill-job fill BROKERS EVENTS` writes its input into the topics [`IN`] and [`MORE`],
-//! which must be there with three partitions each; then it is a job like any other:
+//! `kafka-drill-job fill BROKERS TOPIC EVENTS` writes its input into a topic, [`IN`] and [`MORE`],
+//! which must be there with three partitions; then it is a job like any other:
 //! `kafka-drill-job drill --set brokers=BROKERS`. Its sources never end. Each key is in one
 //! partition, in order, and nothing is late.
 
@@ -24,11 +24,13 @@ use steps::{Both, Event, Number, Numbered, Repeated, Sum};
 
 const IN: &str = "drill-in";
 const MORE: &str = "drill-more";
+/// A calm job numbers one of so many events of its keys.
+const CALM_OF: u64 = 16;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["fill", brokers, events] => match fill(brokers, events) {
+        ["fill", brokers, topic, events] => match fill(brokers, topic, events) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => panic!("the input cannot be written: {error:#}"),
         },
@@ -50,6 +52,9 @@ struct Settings {
     timeout_ms: u64,
     /// Only one sink, of records that may come again.
     at_least_once: bool,
+    /// Three keys and one step only: small deltas in a row, which are squashed and not merged,
+    /// where the input is long enough.
+    calm: bool,
 }
 
 impl Default for Settings {
@@ -61,12 +66,13 @@ impl Default for Settings {
             to: "drill".to_owned(),
             timeout_ms: 60_000,
             at_least_once: false,
+            calm: false,
         }
     }
 }
 
 fn pipeline(job: &Job) -> Result<()> {
-    let Settings { brokers, input, out, to, timeout_ms, at_least_once } = job.settings()?;
+    let Settings { brokers, input, out, to, timeout_ms, at_least_once, calm } = job.settings()?;
     let kafka = Kafka::brokers(&brokers);
     let read = |topic: &str| {
         let watermarks = Watermarks::bounded_out_of_orderness(secs(5));
@@ -83,7 +89,13 @@ fn pipeline(job: &Job) -> Result<()> {
         keyed().process("number", Number::open).sink("numbers", numbers.at_least_once());
         return Ok(());
     }
-    keyed().process("number", Number::open).sink("numbers", numbers.transaction_timeout(timeout));
+    let numbers = numbers.transaction_timeout(timeout);
+    if calm {
+        let few = events.filter(|event| event.key < 3 && event.n % CALM_OF == 0);
+        few.key_by(|event| event.key).process("number", Number::open).sink("numbers", numbers);
+        return Ok(());
+    }
+    keyed().process("number", Number::open).sink("numbers", numbers);
     let windows = kafka
         .write_json::<Windowed<u64, Sum>>(&format!("{to}-windows"))
         .key(|window: &Windowed<u64, Sum>| window.key.to_string())
@@ -108,27 +120,24 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Records of one transaction.
 const CHUNK: u64 = 300;
 
-/// Writes `events` into each partition of [`IN`], and a quarter of it into [`MORE`]: in
-/// transactions, some of which are aborted.
-fn fill(brokers: &str, events: &str) -> Result<()> {
+/// Writes `events` into each partition of `topic`: in transactions, some of which are aborted.
+fn fill(brokers: &str, topic: &str, events: &str) -> Result<()> {
     let events: u64 = events.parse().context("how many events?")?;
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("transactional.id", "kafka-drill-job-fill");
     let producer: BaseProducer = config.create()?;
     producer.init_transactions(LIMIT)?;
-    for (topic, count) in [(IN, events), (MORE, events / 4)] {
-        for first in (0..count).step_by(usize::try_from(CHUNK)?) {
-            let chunk = first..count.min(first + CHUNK);
-            if first / CHUNK % 4 == 1 {
-                producer.begin_transaction()?;
-                send(&producer, topic, chunk.clone())?;
-                producer.flush(LIMIT)?;
-                producer.abort_transaction(LIMIT)?;
-            }
+    for first in (0..events).step_by(usize::try_from(CHUNK)?) {
+        let chunk = first..events.min(first + CHUNK);
+        if first / CHUNK % 4 == 1 {
             producer.begin_transaction()?;
-            send(&producer, topic, chunk)?;
-            producer.commit_transaction(LIMIT)?;
+            send(&producer, topic, chunk.clone())?;
+            producer.flush(LIMIT)?;
+            producer.abort_transaction(LIMIT)?;
         }
+        producer.begin_transaction()?;
+        send(&producer, topic, chunk)?;
+        producer.commit_transaction(LIMIT)?;
     }
     Ok(())
 }

@@ -12,11 +12,12 @@ use crate::cargo;
 
 /// After how long the broker gives up a transaction of the drill job: outages are to be longer.
 pub(super) const TIMEOUT_MS: u64 = 10_000;
-/// Events in each partition of the input on Kafka.
-const EVENTS: &str = "2000";
-/// What the drill job on Kafka reads and writes, with the number of partitions.
-const TOPICS: [(&str, u32); 4] =
-    [("drill-in", 3), ("drill-more", 3), ("drill-numbers", 3), ("drill-windows", 2)];
+/// What the drill job on Kafka reads, with the events in each of the three partitions. Of the last
+/// a calm job reads many batches.
+const INPUTS: [(&str, &str); 3] =
+    [("drill-in", "2000"), ("drill-more", "500"), ("drill-calm", "40000")];
+/// What it writes, with the number of partitions.
+const OUTPUTS: [(&str, u32); 2] = [("drill-numbers", 3), ("drill-windows", 2)];
 
 /// A job that can be drilled.
 pub(super) struct Built {
@@ -49,20 +50,25 @@ impl Built {
     }
 
     fn fill(&self) -> Result<()> {
-        let mut fill = Command::new(&self.binary);
-        match (&self.broker, self.job) {
-            (Some(broker), _) => {
-                for (topic, partitions) in TOPICS {
-                    broker.create_topic(topic, partitions, &[])?;
-                }
-                fill.args(["fill", &broker.address().to_string(), EVENTS]);
+        if let Some(broker) = &self.broker {
+            for (topic, partitions) in OUTPUTS {
+                broker.create_topic(topic, partitions, &[])?;
             }
-            (None, Job::Files | Job::Spilling) => {
-                fill.arg("fill").arg(self.folder.join("input"));
+            for (topic, events) in INPUTS {
+                broker.create_topic(topic, 3, &[])?;
+                self.filled(["fill", &broker.address().to_string(), topic, events])?;
             }
-            (None, _) => return Ok(()),
         }
-        if !fill.status().context("the drill job does not start")?.success() {
+        match self.job {
+            Job::Files | Job::Spilling => self.filled(["fill", "input"]),
+            Job::Kafka | Job::Clicks => Ok(()),
+        }
+    }
+
+    fn filled<const N: usize>(&self, words: [&str; N]) -> Result<()> {
+        let mut fill = Command::new(&self.binary);
+        let ended = fill.args(words).current_dir(&self.folder).status();
+        if !ended.context("the drill job does not start")?.success() {
             bail!("the drill job's input cannot be written");
         }
         Ok(())
@@ -87,6 +93,13 @@ impl Built {
             drill.args(["--set", &setting]);
         }
         drill
+    }
+
+    /// Options of a drill of the calm job.
+    pub(super) fn calm(&self) -> Vec<String> {
+        let long = self.broker.as_ref().map(|_| "input=drill-calm");
+        let settings = long.into_iter().chain(["calm=true"]);
+        settings.flat_map(|setting| ["--set".to_owned(), setting.to_owned()]).collect()
     }
 
     /// Where the report of a drill lies.
