@@ -117,8 +117,8 @@ fn pipeline(job: &Job) -> Result<()> {
 
 /// How long the broker may take.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Records of one transaction.
-const CHUNK: u64 = 300;
+/// Transactions that are committed.
+const TRANSACTIONS: u64 = 8;
 
 /// Writes `events` into each partition of `topic`: in transactions, some of which are aborted.
 fn fill(brokers: &str, topic: &str, events: &str) -> Result<()> {
@@ -127,9 +127,9 @@ fn fill(brokers: &str, topic: &str, events: &str) -> Result<()> {
     config.set("bootstrap.servers", brokers).set("transactional.id", "kafka-drill-job-fill");
     let producer: BaseProducer = config.create()?;
     producer.init_transactions(LIMIT)?;
-    for first in (0..events).step_by(usize::try_from(CHUNK)?) {
-        let chunk = first..events.min(first + CHUNK);
-        if first / CHUNK % 4 == 1 {
+    for n in 0..TRANSACTIONS {
+        let chunk = n * events / TRANSACTIONS..(n + 1) * events / TRANSACTIONS;
+        if n % 4 == 1 {
             producer.begin_transaction()?;
             send(&producer, topic, chunk.clone())?;
             producer.flush(LIMIT)?;

@@ -76,9 +76,10 @@ impl Turn {
 
 /// Drills `job` for so many hours.
 pub(super) fn run(hours: f64, job: Job, target: &str) -> Result<bool> {
-    let progress = Progress::start();
     let commit = commit()?;
     let mut built = Built::new(job, false, &cargo::target().join("drill-campaign"))?;
+    // The hours are those of the runs.
+    let progress = Progress::start();
     let whole = Duration::try_from_secs_f64(hours * 3600.0).context("so many hours are none")?;
     let (mut exact, mut turn) = (true, Turn::Calm);
     while progress.elapsed() < whole {
