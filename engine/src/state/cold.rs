@@ -191,6 +191,11 @@ impl Cold {
         self.filter.may_hold(KeyHash(kept(hash)))
     }
 
+    /// What says which keys may be spilled takes at most so many bytes.
+    pub(super) fn bound_filter(&mut self, bytes_max: usize) {
+        self.filter.bound(bytes_max);
+    }
+
     /// Bytes of memory it takes itself.
     pub(super) fn bytes(&self) -> usize {
         let unread = self.unread.as_ref().map_or(0, |unread| {

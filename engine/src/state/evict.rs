@@ -46,6 +46,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(evicted)
     }
 
+    /// What says which keys were spilled may take so many bytes.
+    pub(super) fn bound_filter(&mut self, bytes_max: usize) {
+        if let Some(cold) = &mut self.cold {
+            cold.bound_filter(bytes_max);
+        }
+    }
+
     pub(super) fn cold_mut(&mut self) -> &mut Cold {
         self.cold.as_deref_mut().expect("is there where something may be spilled")
     }

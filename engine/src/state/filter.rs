@@ -1,6 +1,10 @@
 //! [`SpillFilter`]: which keys were never spilled. It answers "never" for certain and without
 //! a read of the disk, and "perhaps" wrongly for less than one key in fifty.
 //!
+//! It takes its room from what entries could have, so it is bounded: where it may not grow, its
+//! last layer takes more keys than it is meant for, and "perhaps" is wrong for up to one key in
+//! three; beyond that it says "perhaps" of every key and takes nothing.
+//!
 //! A blocked bloom filter (Putze, Sanders, Singler 2007: all bits of a key within one cache line)
 //! in layers, each four times as large as the one before, so that growing moves nothing. A wrong
 //! "perhaps" of any layer is one of the whole, so the small layers take more bits a key than the
@@ -23,6 +27,8 @@ const GROWTH: usize = 4;
 const SMALL_KEYS: usize = 1 << 20;
 const SMALL_BITS_PER_KEY: usize = 16;
 const LARGE_BITS_PER_KEY: usize = 12;
+/// So many times the keys it is meant for are too many for a layer.
+const CROWDED: usize = 3;
 
 #[derive(Clone, Debug)]
 #[repr(align(64))]
@@ -38,8 +44,12 @@ struct Layer {
 /// Says of a key that it was never inserted, or that it may have been.
 #[derive(Clone, Debug, Default)]
 pub struct SpillFilter {
-    /// The newest, largest last; at most one for each power of four.
+    /// The newest last.
     layers: Vec<Layer>,
+    /// How many bytes it may take; any number if nothing is said.
+    bytes_max: Option<usize>,
+    /// Any key may have been inserted: there were too many to tell.
+    any: bool,
 }
 
 impl SpillFilter {
@@ -57,23 +67,47 @@ impl SpillFilter {
         }
     }
 
+    /// It takes at most so many bytes from now on.
+    pub fn bound(&mut self, bytes_max: usize) {
+        self.bytes_max = Some(bytes_max);
+        if self.bytes() > bytes_max {
+            self.give_up();
+        }
+    }
+
+    /// A layer of four times the keys, or of as many as there is room for.
     #[cold]
     fn grow(&mut self) {
-        let keys_max = self.layers.last().map_or(FIRST_KEYS, |last| last.keys_max * GROWTH);
+        let (before, crowded) = self.layers.last().map_or((FIRST_KEYS / GROWTH, true), |last| {
+            (last.keys_max, last.keys >= last.keys_max * CROWDED)
+        });
+        let keys_max = before * GROWTH;
         let small = keys_max <= SMALL_KEYS;
-        let bits = keys_max * if small { SMALL_BITS_PER_KEY } else { LARGE_BITS_PER_KEY };
-        let blocks = vec![Block([0; BLOCK_BITS / 64]); bits.div_ceil(BLOCK_BITS)];
-        self.layers.push(Layer { blocks, keys: 0, keys_max });
+        let bits_per_key = if small { SMALL_BITS_PER_KEY } else { LARGE_BITS_PER_KEY };
+        let room = self.bytes_max.map_or(usize::MAX, |max| max.saturating_sub(self.bytes()));
+        let keys_max = keys_max.min(room.saturating_mul(8) / bits_per_key);
+        if keys_max >= before {
+            let blocks = keys_max * bits_per_key / BLOCK_BITS;
+            let blocks = vec![Block([0; BLOCK_BITS / 64]); blocks];
+            self.layers.push(Layer { blocks, keys: 0, keys_max });
+        } else if crowded {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        (self.layers, self.any) = (Vec::new(), true);
     }
 
     /// Whether the key may have been inserted; `false` is certain.
     #[inline]
     #[must_use]
     pub fn may_hold(&self, hash: KeyHash) -> bool {
-        self.layers.iter().rev().any(|layer| layer.may_hold(hash))
+        self.any || self.layers.iter().rev().any(|layer| layer.may_hold(hash))
     }
 
-    /// How many keys, as far as can be told: up to one in fifty was taken for another.
+    /// How many keys, as far as can be told: up to one in fifty was taken for another, and none
+    /// where there were too many.
     #[must_use]
     pub fn len(&self) -> usize {
         self.layers.iter().map(|layer| layer.keys).sum()
@@ -82,12 +116,12 @@ impl SpillFilter {
     /// Whether no key was inserted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.layers.is_empty()
+        self.layers.is_empty() && !self.any
     }
 
     /// Forgets every key and gives back the room.
     pub fn clear(&mut self) {
-        self.layers.clear();
+        (self.layers, self.any) = (Vec::new(), false);
     }
 
     /// Bytes of memory.
@@ -177,13 +211,34 @@ mod tests {
         assert!(wrong < 0.02, "{wrong}");
     }
 
+    #[test]
+    fn it_stays_within_its_room_and_then_says_perhaps_of_all() {
+        let mut filter = SpillFilter::default();
+        filter.bound(1 << 20);
+        let strangers = || (1 << 40..(1 << 40) + 100_000).map(hash);
+        let mut inserted = 0;
+        for (keys, wrong_max) in [(400_000, 0.02), (800_000, 0.4), (3_000_000, 1.0)] {
+            (inserted..keys).for_each(|key| filter.insert(hash(key)));
+            inserted = keys;
+            let wrong = wrong_in(&filter, strangers());
+            assert!(wrong <= wrong_max, "{wrong} of the strangers at {keys} keys");
+            assert!(filter.bytes() <= 1 << 20, "{} bytes at {keys} keys", filter.bytes());
+            assert!((0..keys).step_by(77).all(|key| filter.may_hold(hash(key))));
+        }
+        assert_eq!((filter.bytes(), wrong_in(&filter, strangers())), (0, 1.0));
+        filter.clear();
+        assert!(wrong_in(&filter, strangers()) < 0.1);
+    }
+
     proptest! {
         #[test]
         fn what_was_inserted_is_never_denied(
             keys in prop::collection::vec(any::<u64>(), 0..2_000),
             more in 0_u64..40_000,
+            bytes_max in prop::option::of(0_usize..400_000),
         ) {
             let mut filter = SpillFilter::default();
+            bytes_max.into_iter().for_each(|bytes_max| filter.bound(bytes_max));
             prop_assert!(keys.iter().all(|key| !filter.may_hold(KeyHash(*key))));
             keys.iter().for_each(|key| filter.insert(KeyHash(*key)));
             (0..more).for_each(|key| filter.insert(hash(key)));

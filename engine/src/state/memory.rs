@@ -11,16 +11,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct ResidentMemory {
     bytes_max: usize,
     taken: AtomicUsize,
+    /// How many states take from it.
+    states: AtomicUsize,
 }
 
 /// Gives back one part in this many more than must be, so that not every batch evicts.
 const SPARE: usize = 16;
+/// What says which keys were spilled takes at most such a part.
+const FILTERS_PART: usize = 4;
 
 impl ResidentMemory {
     /// Of `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        ResidentMemory { bytes_max, taken: AtomicUsize::new(0) }
+        ResidentMemory { bytes_max, taken: AtomicUsize::new(0), states: AtomicUsize::new(0) }
+    }
+
+    /// So many states more take from it.
+    pub(super) fn share(&self, states: usize) {
+        self.states.fetch_add(states, Ordering::Relaxed);
+    }
+
+    /// How many bytes the filters of one state may take.
+    pub(super) fn filters_max(&self) -> usize {
+        self.bytes_max / FILTERS_PART / self.states.load(Ordering::Relaxed).max(1)
     }
 
     /// A store took `before` bytes and takes `now`: how many of them it should give back.
@@ -55,6 +69,14 @@ impl ResidentMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_share_a_quarter() {
+        let memory = ResidentMemory::new(1000);
+        memory.share(2);
+        memory.share(3);
+        assert_eq!(memory.filters_max(), 50);
+    }
 
     #[test]
     fn who_takes_more_gives_back_more() {

@@ -102,6 +102,12 @@ impl Mark {
         self.0 |= Self::TOUCHED;
     }
 
+    /// Whether it is marked as used, and as changed like this.
+    #[inline]
+    pub(super) fn is_touched_and(self, dirty: Dirty) -> bool {
+        self.0 & (Self::DIRTY | Self::TOUCHED) == (dirty as u64) << MARKS_AT | Self::TOUCHED
+    }
+
     /// Whether it was used since this was last asked.
     pub(super) fn take_touched(&mut self) -> bool {
         let touched = self.0 & Self::TOUCHED != 0;

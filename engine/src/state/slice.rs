@@ -152,6 +152,10 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
         self.table.bytes() + self.portions.as_ref().map_or(0, |portions| portions.bytes())
     }
 
+    pub(super) fn bound_filter(&mut self, bytes_max: usize) {
+        self.table.bound_filter(bytes_max);
+    }
+
     /// How many entries of `bytes` to evict are about as many.
     pub(super) fn entries_of(&self, bytes: usize) -> usize {
         self.table.entries_of(bytes)

@@ -164,6 +164,12 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
         self.slices.values().chain(&self.leaving).map(Slice::bytes).sum()
     }
 
+    /// The filters of all slices may take so many bytes together.
+    pub(super) fn bound_filters(&mut self, bytes_max: usize) {
+        let each = bytes_max / self.slices.len().max(1);
+        self.slices.values_mut().for_each(|slice| slice.bound_filter(each));
+    }
+
     /// Moves about `bytes` out of memory, of every slice in proportion.
     pub(super) fn evict(&mut self, bytes: usize) -> Result<usize> {
         let all = self.bytes().max(1);

@@ -73,6 +73,10 @@ pub(crate) trait AnyState: Send {
     /// Moves about `bytes` out of memory; how many entries that were.
     fn evict(&mut self, bytes: usize) -> Result<usize>;
     fn spill_to(&mut self, open: OpenSpill);
+    /// What says which keys were spilled may take so many bytes.
+    fn bound_filters(&mut self, bytes_max: usize) {
+        let _ = bytes_max;
+    }
     /// The state is what `rows` hold, to be read later.
     fn restore_from(&mut self, rows: Box<dyn StoredRows>) -> Result<()> {
         drop(rows);
@@ -95,6 +99,9 @@ pub(crate) trait AnyState: Send {
 }
 
 impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
+    fn bound_filters(&mut self, bytes_max: usize) {
+        Table::bound_filter(self, bytes_max);
+    }
     fn restore_from(&mut self, rows: Box<dyn StoredRows>) -> Result<()> {
         Table::restore_from(self, rows)
     }
@@ -144,6 +151,9 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
 }
 
 impl<K: Key, V: Clone + Send + 'static> AnyState for SliceTable<K, V> {
+    fn bound_filters(&mut self, bytes_max: usize) {
+        SliceTable::bound_filters(self, bytes_max);
+    }
     fn tidy(&mut self) -> Result<()> {
         SliceTable::tidy(self)
     }
@@ -365,6 +375,7 @@ impl StateStore {
         (uid, subtask): (&Uid, u32),
     ) {
         let spills = door.is_some();
+        memory.share(self.states.len());
         for (name, state) in &mut self.states {
             let Some(door) = door.clone() else { break };
             let (uid, name) = (uid.clone(), name.clone());
@@ -418,7 +429,9 @@ impl StateStore {
             memory.shared.taken(),
             memory.shared.bytes_max()
         );
+        let filters_max = memory.shared.filters_max();
         for (name, state) in &mut self.states {
+            state.bound_filters(filters_max);
             let share = (back as u128 * state.bytes() as u128 / now.max(1) as u128) as usize;
             if share > 0 {
                 let evicted = state.evict(share);

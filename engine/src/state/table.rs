@@ -177,8 +177,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) else {
             return Ok(None);
         };
-        let log = &mut logs[usize::from(*group)].then;
-        change(slot, (hash, entries), (now, then, *dirty), &mut **layout, log)?;
+        if !slot.mark.is_touched_and(*dirty) {
+            let log = &mut logs[usize::from(*group)].then;
+            change(slot, (hash, entries), (now, then, *dirty), &mut **layout, log)?;
+        }
         Ok(Some(&mut slot.value))
     }
 
@@ -209,18 +211,51 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         stored: bool,
         new: impl FnOnce() -> V,
     ) -> Result<&mut V> {
-        let mut at = self.segment_of(hash);
+        let at = self.segment_of(hash);
         if self.segments[at].is_full() {
-            self.make_room(at);
-            at = self.segment_of(hash);
+            return self.found_or_made_crowded(hash, key, stored, new);
         }
+        self.found_or_made_in(at, hash, key, stored, new)
+    }
+
+    /// As [`Table::found_or_made`], where there may be no place for one more.
+    #[cold]
+    #[inline(never)]
+    fn found_or_made_crowded(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+        stored: bool,
+        new: impl FnOnce() -> V,
+    ) -> Result<&mut V> {
+        self.make_room(self.segment_of(hash));
+        self.found_or_made_in(self.segment_of(hash), hash, key, stored, new)
+    }
+
+    /// As [`Table::found_or_made`], in the segment at `at`.
+    #[inline]
+    fn found_or_made_in(
+        &mut self,
+        at: usize,
+        hash: KeyHash,
+        key: &K,
+        stored: bool,
+        new: impl FnOnce() -> V,
+    ) -> Result<&mut V> {
         let Table { segments, logs, layout, dirty, len, .. } = self;
         let Segment { slots, now, then, group, .. } = &mut segments[at];
         let entries = slots.len();
-        let found = slots.entry(kept(hash), |slot| slot.key == *key, |slot| slot.mark.hash());
-        let slot = match found {
-            hashbrown::hash_table::Entry::Occupied(slot) => slot.into_mut(),
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
+        match slots.find_entry(kept(hash), |slot| slot.key == *key) {
+            Ok(slot) => {
+                let slot = slot.into_mut();
+                if !slot.mark.is_touched_and(*dirty) {
+                    let log = &mut logs[usize::from(*group)].then;
+                    change(slot, (hash, entries), (now, then, *dirty), &mut **layout, log)?;
+                }
+                Ok(&mut slot.value)
+            }
+            Err(absent) => {
+                let slots = absent.into_table();
                 *len += 1;
                 let mut mark = if stored { Mark::written(hash) } else { Mark::new(hash) };
                 mark.set(*dirty);
@@ -229,12 +264,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                     now.push(hash, entries);
                 }
                 let slot = Slot { mark, key: key.clone(), value: new() };
-                return Ok(&mut vacant.insert(slot).into_mut().value);
+                let slot = slots.insert_unique(kept(hash), slot, |slot| slot.mark.hash());
+                Ok(&mut slot.into_mut().value)
             }
-        };
-        let log = &mut logs[usize::from(*group)].then;
-        change(slot, (hash, entries), (now, then, *dirty), &mut **layout, log)?;
-        Ok(&mut slot.value)
+        }
     }
 
     /// Sets the value of a key and returns the one before.
@@ -472,7 +505,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
 /// An entry, one of so many of its segment, is about to change: its pre-image is written where that
 /// is due, and it is listed.
-#[inline]
+#[cold]
+#[inline(never)]
 fn change<K: Key, V>(
     slot: &mut Slot<K, V>,
     (hash, entries): (KeyHash, usize),

@@ -15,10 +15,12 @@ const WRITE_BUFFERS_MAX: i32 = 3;
 const RANGE_DELETES_MAX: u32 = 64;
 /// Bits of a filter for each key, in the upper levels only.
 const FILTER_BITS: f64 = 10.0;
-const BLOCK_BYTES: usize = 16 << 10;
+/// A block is read whole for each row that is asked for, and rows that are asked for together lie
+/// in different ones: what is copied, checked and (were it compressed) unpacked of one should be
+/// little.
+const BLOCK_BYTES: usize = 4 << 10;
 /// Part of an index or filter that is read at once, so that the cache need not hold whole ones.
 const PARTITION_BYTES: usize = 4 << 10;
-const LEVELS: usize = 7;
 /// Files of this size: many enough that a dropped prefix covers whole ones.
 const FILE_BYTES: u64 = 32 << 20;
 /// Bytes of RocksDB's own log, of which there is one.
@@ -84,8 +86,5 @@ fn shape_files(options: &mut Options, cache: &Cache) {
     options.set_optimize_filters_for_hits(true);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(FILE_BYTES);
-    let mut compression = [DBCompressionType::Lz4; LEVELS];
-    compression[..2].fill(DBCompressionType::None);
-    options.set_num_levels(LEVELS as i32);
-    options.set_compression_per_level(&compression);
+    options.set_compression_type(DBCompressionType::None);
 }
