@@ -67,8 +67,8 @@ fn expected() -> BTreeMap<(i64, u64), Chained> {
     all
 }
 
-/// How many rows of the newest checkpoint are portions.
-fn portions(world: &World) -> usize {
+/// How many rows of the newest checkpoint are portions, of a state by numbers.
+pub(crate) fn portions(world: &World, uid: &str, state: &str) -> usize {
     let store = CheckpointStore::open_existing(&world.config.checkpoint.path).expect("opens");
     let count = async {
         let newest = store.list().await.expect("lists").pop().expect("a checkpoint");
@@ -76,8 +76,7 @@ fn portions(world: &World) -> usize {
         let (groups, states) = (manifest.key_groups, manifest.operators.len());
         assert!(states > 0);
         let reader = StateReader::open(&store, manifest).await.expect("opens");
-        let slices = format!("slices-{STEP}ms");
-        let mut rows = reader.rows(&Uid::new("chains"), &slices, KeyGroupRange::all(groups));
+        let mut rows = reader.rows(&Uid::new(uid), state, KeyGroupRange::all(groups));
         let mut found = 0;
         while let Some(row) = rows.next().await.expect("reads") {
             found += usize::from(row.key.len() > size_of::<u64>());
@@ -105,7 +104,7 @@ fn windows_beyond_memory_are_added_to_and_restored_in_portions() {
     };
     let stop = CommandKind::Stop { savepoint: false };
     world.run_fed(|job| pipeline(job, &source, &seen, &out), stop, feed);
-    let found = portions(&world);
+    let found = portions(&world, "chains", &format!("slices-{STEP}ms"));
     assert!(found > 1_000, "{found} portions");
     (ITEMS / 2..ITEMS).for_each(|n| input.push(0, n));
     input.close();
