@@ -1,8 +1,8 @@
 //! The drill job on Kafka: pass-through, a running number, three kinds of windows, timers, two
 //! inputs; its outputs are two topics and files.
 //!
-//! `kafka-drill-job fill BROKERS TOPIC EVENTS` writes its input into a topic, [`IN`] and [`MORE`],
-//! which must be there with three partitions; then it is a job like any other:
+//! `kafka-drill-job fill BROKERS TOPIC EVENTS` writes input into a topic, which must be there with
+//! three partitions: [`IN`] and [`MORE`] are needed. Then it is a job like any other:
 //! `kafka-drill-job drill --set brokers=BROKERS`. Its sources never end. Each key is in one
 //! partition, in order, and nothing is late.
 

@@ -6,7 +6,7 @@
 //! whose entry is gone from the state is gone from the spill; the filter holds every spilled key;
 //! what is in the files only counts where it is neither resident nor spilled nor removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::filter::SpillFilter;
@@ -37,6 +37,9 @@ pub(super) struct Cold {
     batch: SpillBatch,
     key: Vec<u8>,
     unread: Option<Unread>,
+    /// Full keys of no entry at all, as was found since anything was last evicted: those who ask
+    /// for one ask again soon.
+    absent: HashSet<Vec<u8>>,
 }
 
 /// What is still to be read of a lazy restore.
@@ -61,6 +64,8 @@ pub(super) struct OpenEntry {
     /// something newer is known.
     pub(super) rows: Option<Vec<u8>>,
 }
+/// So many keys are remembered as absent: more than a batch asks for.
+const ABSENT_MAX: usize = 2048;
 /// What a set takes for a key beside its bytes.
 const REMOVED_OVERHEAD: usize = 48;
 
@@ -196,13 +201,31 @@ impl Cold {
         self.filter.bound(bytes_max);
     }
 
+    /// What says which keys may be spilled takes so many bytes.
+    pub(super) fn filter_bytes(&self) -> usize {
+        self.filter.bytes()
+    }
+
+    /// Whether there was found to be no entry with this full key.
+    pub(super) fn is_absent(&self, full: &[u8]) -> bool {
+        self.absent.contains(full)
+    }
+
+    /// Looking for an entry with this full key found none.
+    pub(super) fn note_absent(&mut self, full: Vec<u8>) {
+        if self.absent.len() >= ABSENT_MAX {
+            self.absent.clear();
+        }
+        self.absent.insert(full);
+    }
+
     /// Bytes of memory it takes itself.
     pub(super) fn bytes(&self) -> usize {
         let unread = self.unread.as_ref().map_or(0, |unread| {
             let open = unread.open.as_ref().and_then(|open| open.rows.as_ref());
             unread.removed_bytes + unread.rows.bytes() + open.map_or(0, Vec::capacity)
         });
-        self.filter.bytes() + unread
+        self.filter_bytes() + unread
     }
 
     /// Reads single rows, by full keys; one answer each.
@@ -257,6 +280,12 @@ impl Cold {
 
     /// Removes the rows of an entry, by its full key.
     pub(super) fn forget(&mut self, key: &[u8], parts: bool) -> Result<()> {
+        self.forget_later(key, parts)?;
+        self.flush()
+    }
+
+    /// As [`Cold::forget`], with [`Cold::flush`]; none of the entry's rows waits for that yet.
+    pub(super) fn forget_later(&mut self, key: &[u8], parts: bool) -> Result<()> {
         if parts {
             let mut gone = Vec::new();
             self.each_row(key, |key, _| {
@@ -267,7 +296,7 @@ impl Cold {
         } else {
             self.batch.delete(key);
         }
-        self.flush()
+        Ok(())
     }
 
     /// Removes the rows of a key group.
@@ -282,6 +311,7 @@ impl Cold {
     /// Where an entry of a key group is written to; [`Cold::flush`] makes it so.
     pub(super) fn sink(&mut self, group: u16, hash: KeyHash) -> impl RowSink {
         self.filter.insert(KeyHash(kept(hash)));
+        self.absent.clear();
         SpillSink { group, batch: &mut self.batch, key: &mut self.key }
     }
 

@@ -31,7 +31,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if !self.has_spill() {
             let Some(open) = &self.open_spill else { return Ok(0) };
             let spill = open()?;
-            self.cold.get_or_insert_default().open(spill);
+            let cold = self.cold.get_or_insert_default();
+            cold.open(spill);
+            cold.bound_filter(self.filter_bytes_max);
         }
         let mut evicted = 0;
         // Twice round: the first time everything may have been used.
@@ -48,6 +50,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     /// What says which keys were spilled may take so many bytes.
     pub(super) fn bound_filter(&mut self, bytes_max: usize) {
+        self.filter_bytes_max = bytes_max;
         if let Some(cold) = &mut self.cold {
             cold.bound_filter(bytes_max);
         }
@@ -84,8 +87,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                     let mut prefix = Vec::new();
                     full_key(*group, layout.namespace(), &mut prefix);
                     key::encode(&slot.key, &mut prefix)?;
-                    cold.flush()?;
-                    cold.forget(&prefix, true)?;
+                    cold.forget_later(&prefix, true)?;
                 }
                 let mut sink = cold.sink(*group, KeyHash(slot.mark.hash()));
                 if known {

@@ -91,13 +91,25 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             return Ok(());
         }
         let full = self.full_key_of(hash, key)?;
-        if self.layout.has_parts() {
-            return self.fetch_parts((hash, key), &full, here);
-        }
-        if (spilled && self.fetch_spilled(hash, key, &full)?) || !unread {
+        if here == Here::No && self.cold_mut().is_absent(&full) {
             return Ok(());
         }
-        self.fetch_unread(vec![(hash, key.clone(), full)])
+        if self.layout.has_parts() {
+            self.fetch_parts((hash, key), &full, here)?;
+        } else if !(spilled && self.fetch_spilled(hash, key, &full)?) && unread {
+            self.fetch_unread(vec![(hash, key.clone(), full.clone())])?;
+        }
+        if !self.is_here(hash, key) {
+            self.note_absent([full]);
+        }
+        Ok(())
+    }
+
+    /// Looking for these full keys found no entries.
+    fn note_absent(&mut self, absent: impl IntoIterator<Item = Vec<u8>>) {
+        if let Some(cold) = &mut self.cold {
+            absent.into_iter().for_each(|full| cold.note_absent(full));
+        }
     }
 
     /// Brings an entry of one row back from the spill, if it lies there; whether it did.
@@ -141,7 +153,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 None => absent.push((hash, key, full)),
             }
         }
-        self.fetch_unread(absent)
+        // What is found after all is in memory then, and asked there first.
+        let looked_for: Vec<Vec<u8>> = absent.iter().map(|(.., full)| full.clone()).collect();
+        self.fetch_unread(absent)?;
+        self.note_absent(looked_for);
+        Ok(())
     }
 
     pub(super) fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {

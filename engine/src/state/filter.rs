@@ -1,17 +1,18 @@
 //! [`SpillFilter`]: which keys were never spilled. It answers "never" for certain and without
-//! a read of the disk, and "perhaps" wrongly for less than one key in fifty.
+//! a read of the disk, and "perhaps" wrongly for less than one key in fifty while it has room.
 //!
-//! It takes its room from what entries could have, so it is bounded: where it may not grow, its
-//! last layer takes more keys than it is meant for, and "perhaps" is wrong for up to one key in
-//! three; beyond that it says "perhaps" of every key and takes nothing.
+//! Entries could have that room, so it is bounded: where it may not grow, its last layer takes more
+//! keys than it is meant for, and "perhaps" is wrong for up to one key in three; beyond that it
+//! says "perhaps" of every key and takes nothing. So it does where its bound falls below half of
+//! what it takes.
 //!
 //! A blocked bloom filter (Putze, Sanders, Singler 2007: all bits of a key within one cache line)
 //! in layers, each four times as large as the one before, so that growing moves nothing. A wrong
 //! "perhaps" of any layer is one of the whole, so the small layers take more bits a key than the
 //! large, in which nearly all keys are.
 //!
-//! Called by the tables of [`super`] beside a [`super::spill::Spill`]. Keys cannot be taken out: it
-//! is cleared when all rows of its state are gone.
+//! Called by the tables of [`super`] beside a [`super::spill::Spill`]. Keys cannot be taken out: of
+//! those that are gone it says "perhaps".
 
 use crate::key::KeyHash;
 
@@ -67,10 +68,10 @@ impl SpillFilter {
         }
     }
 
-    /// It takes at most so many bytes from now on.
+    /// It does not grow beyond so many bytes from now on; where it takes twice as many, it forgets.
     pub fn bound(&mut self, bytes_max: usize) {
         self.bytes_max = Some(bytes_max);
-        if self.bytes() > bytes_max {
+        if self.bytes() / 2 > bytes_max {
             self.give_up();
         }
     }
@@ -106,8 +107,7 @@ impl SpillFilter {
         self.any || self.layers.iter().rev().any(|layer| layer.may_hold(hash))
     }
 
-    /// How many keys, as far as can be told: up to one in fifty was taken for another, and none
-    /// where there were too many.
+    /// How many keys, as far as can be told: none where there were too many.
     #[must_use]
     pub fn len(&self) -> usize {
         self.layers.iter().map(|layer| layer.keys).sum()

@@ -7,6 +7,7 @@
 //! Invariants: all states are declared before the first record; a store is only touched by its own
 //! subtask; a snapshot is cut between two calls of the operator and written between later ones.
 
+mod any;
 mod codec;
 mod cold;
 mod cut;

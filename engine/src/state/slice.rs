@@ -152,6 +152,10 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
         self.table.bytes() + self.portions.as_ref().map_or(0, |portions| portions.bytes())
     }
 
+    pub(super) fn filter_bytes(&self) -> usize {
+        self.table.cold.as_ref().map_or(0, |cold| cold.filter_bytes())
+    }
+
     pub(super) fn bound_filter(&mut self, bytes_max: usize) {
         self.table.bound_filter(bytes_max);
     }

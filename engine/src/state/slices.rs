@@ -166,8 +166,11 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
 
     /// The filters of all slices may take so many bytes together.
     pub(super) fn bound_filters(&mut self, bytes_max: usize) {
-        let each = bytes_max / self.slices.len().max(1);
-        self.slices.values_mut().for_each(|slice| slice.bound_filter(each));
+        let taken: usize = self.slices.values().map(Slice::filter_bytes).sum();
+        let room = bytes_max.saturating_sub(taken) / self.slices.len().max(1);
+        for slice in self.slices.values_mut() {
+            slice.bound_filter(slice.filter_bytes() + room);
+        }
     }
 
     /// Moves about `bytes` out of memory, of every slice in proportion.

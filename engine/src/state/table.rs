@@ -85,6 +85,8 @@ pub struct Table<K, V> {
     /// What is not in memory, once anything was evicted.
     pub(super) cold: Option<Box<Cold>>,
     pub(super) open_spill: Option<OpenSpill>,
+    /// How many bytes the filter of spilled keys may take.
+    pub(super) filter_bytes_max: usize,
     /// The segment that was visited last to evict from.
     pub(super) hand: usize,
     /// What entries hold on the heap, judged by some of them.
@@ -111,6 +113,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             len: 0,
             cold: None,
             open_spill: None,
+            filter_bytes_max: usize::MAX,
             hand: 0,
             sizes: Sizes::default(),
             sampled: 0,

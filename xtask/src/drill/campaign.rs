@@ -106,7 +106,7 @@ fn one(
     let mut drill = built.drill();
     let pairs: Vec<String> = each_after_each(MOST).iter().map(u32::to_string).collect();
     match turn {
-        Turn::Calm => drill.args(CALM).args(built.calm()),
+        Turn::Calm => drill.args(CALM).args(built.calm()?),
         Turn::Points => drill.args(["--points", "all"]),
         Turn::All => {
             drill.args(["--points", "all", "--random", "--zombie", "--faults"]).args(LAZILY)

@@ -12,10 +12,10 @@ use crate::cargo;
 
 /// After how long the broker gives up a transaction of the drill job: outages are to be longer.
 pub(super) const TIMEOUT_MS: u64 = 10_000;
-/// What the drill job on Kafka reads, with the events in each of the three partitions. Of the last
-/// a calm job reads many batches.
-const INPUTS: [(&str, &str); 3] =
-    [("drill-in", "2000"), ("drill-more", "500"), ("drill-calm", "40000")];
+/// What the drill job on Kafka reads, with the events in each of the three partitions.
+const INPUTS: [(&str, &str); 2] = [("drill-in", "2000"), ("drill-more", "500")];
+/// What it reads when it is calm: many batches.
+const CALM: (&str, &str) = ("drill-calm", "40000");
 /// What it writes, with the number of partitions.
 const OUTPUTS: [(&str, u32); 2] = [("drill-numbers", 3), ("drill-windows", 2)];
 
@@ -54,15 +54,17 @@ impl Built {
             for (topic, partitions) in OUTPUTS {
                 broker.create_topic(topic, partitions, &[])?;
             }
-            for (topic, events) in INPUTS {
-                broker.create_topic(topic, 3, &[])?;
-                self.filled(["fill", &broker.address().to_string(), topic, events])?;
-            }
+            INPUTS.into_iter().try_for_each(|input| self.fill_topic(broker, input))?;
         }
         match self.job {
             Job::Files | Job::Spilling => self.filled(["fill", "input"]),
             Job::Kafka | Job::Clicks => Ok(()),
         }
+    }
+
+    fn fill_topic(&self, broker: &Broker, (topic, events): (&str, &str)) -> Result<()> {
+        broker.create_topic(topic, 3, &[])?;
+        self.filled(["fill", &broker.address().to_string(), topic, events])
     }
 
     fn filled<const N: usize>(&self, words: [&str; N]) -> Result<()> {
@@ -95,11 +97,14 @@ impl Built {
         drill
     }
 
-    /// Options of a drill of the calm job.
-    pub(super) fn calm(&self) -> Vec<String> {
-        let long = self.broker.as_ref().map(|_| "input=drill-calm");
-        let settings = long.into_iter().chain(["calm=true"]);
-        settings.flat_map(|setting| ["--set".to_owned(), setting.to_owned()]).collect()
+    /// Options of a drill of the calm job, whose input is written.
+    pub(super) fn calm(&self) -> Result<Vec<String>> {
+        let mut settings = vec!["calm=true".to_owned()];
+        if let Some(broker) = &self.broker {
+            self.fill_topic(broker, CALM)?;
+            settings.push(format!("input={}", CALM.0));
+        }
+        Ok(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]).collect())
     }
 
     /// Where the report of a drill lies.

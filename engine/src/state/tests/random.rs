@@ -16,6 +16,8 @@ enum Event {
     Snapshot(bool, usize, Vec<Vec<Change>>),
     /// Memory presses on state number such: this many entries.
     Evict(usize, usize),
+    /// There is no room to tell which keys of a state were spilled.
+    Crowd(usize),
     /// Back to the last whole snapshot, at this many subtasks; memory presses after every so many
     /// sections.
     Crash(u32, usize),
@@ -66,6 +68,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (prop::bool::weighted(0.2), 1..20_usize, between)
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
         4 => (0..5_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
+        1 => (0..5_usize).prop_map(Event::Crowd),
         1 => (1..=4_u32, 1..8_usize).prop_map(|(subtasks, every)| Event::Crash(subtasks, every)),
         2 => (1..=4_u32, 1..6_usize)
             .prop_map(|(subtasks, rows)| Event::CrashLazily(subtasks, rows)),
@@ -222,6 +225,9 @@ proptest! {
                 Event::Change(change) => world.change(&change),
                 Event::Evict(state, entries) => {
                     world.subtasks.iter_mut().for_each(|s| s.store.evict(state, entries));
+                }
+                Event::Crowd(state) => {
+                    world.subtasks.iter_mut().for_each(|s| s.store.crowd_filters(state));
                 }
                 Event::Snapshot(full, step, between) => world.snapshot(full, step, between),
                 Event::Crash(parallelism, every) => world.crash(parallelism, every),

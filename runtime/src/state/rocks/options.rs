@@ -82,7 +82,7 @@ fn shape_files(options: &mut Options, cache: &Cache) {
     table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     table.set_data_block_hash_ratio(0.75);
     options.set_block_based_table_factory(&table);
-    // The last level holds nine rows in ten, and who asks for a row knows that it was spilled.
+    // The last level holds nine rows in ten, and who asks for a row mostly knows that it is there.
     options.set_optimize_filters_for_hits(true);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(FILE_BYTES);
