@@ -45,16 +45,17 @@ where
         let table = ctx.state.get_mut(self.reduced);
         let Batch { items, timestamps, hashes, origins } = batch;
         table.prefetch(keys_of(&hashes, &items))?;
-        let mut results = Vec::with_capacity(items.len());
-        for ((key, item), hash) in items.into_iter().zip(hashes) {
-            let held = table.or_insert_with(hash, &key, || None)?;
+        let (f, mut results) = (&*self.f, Vec::with_capacity(items.len()));
+        let records = hashes.into_iter().zip(items).map(|(hash, (key, item))| (hash, key, item));
+        let none = || None;
+        table.each_or_insert_with(records, none, |held, item| {
             let result = match held.take() {
-                Some(before) => (self.f)(before, item),
+                Some(before) => f(before, item),
                 None => item,
             };
             *held = Some(result.clone());
             results.push(result);
-        }
+        })?;
         ctx.emit_batch(Batch { items: results, timestamps, hashes: Vec::new(), origins });
         Ok(())
     }

@@ -73,10 +73,11 @@ where
         let table = ctx.state.get_mut(self.states);
         let Batch { items, timestamps, hashes, origins } = batch;
         table.prefetch(keys_of(&hashes, &items))?;
-        let step =
-            |((key, item), hash)| Ok((self.f)(table.or_insert_with(hash, &key, S::default)?, item));
-        let items = items.into_iter().zip(hashes).map(step).collect::<Result<_>>()?;
-        ctx.emit_batch(Batch { items, timestamps, hashes: Vec::new(), origins });
+        let (f, mut results) = (&*self.f, Vec::with_capacity(items.len()));
+        let records = hashes.into_iter().zip(items).map(|(hash, (key, item))| (hash, key, item));
+        table
+            .each_or_insert_with(records, S::default, |state, item| results.push(f(state, item)))?;
+        ctx.emit_batch(Batch { items: results, timestamps, hashes: Vec::new(), origins });
         Ok(())
     }
 }
@@ -105,11 +106,12 @@ where
         let table = state.get_mut(self.states);
         let Batch { items, timestamps, hashes, .. } = batch;
         table.prefetch(keys_of(&hashes, &items))?;
-        for (((key, item), hash), timestamp) in items.into_iter().zip(hashes).zip(timestamps) {
-            let state = table.or_insert_with(hash, &key, S::default)?;
-            (self.f)(state, item).into_iter().for_each(|item| output.emit(item, timestamp));
-        }
-        Ok(())
+        let f = &*self.f;
+        let records = hashes.iter().zip(&timestamps).zip(items);
+        let records = records.map(|((hash, at), (key, item))| (*hash, key, (item, *at)));
+        table.each_or_insert_with(records, S::default, |state, (item, at)| {
+            f(state, item).into_iter().for_each(|item| output.emit(item, at));
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod codec;
 mod cold;
 mod cut;
 mod declare;
+mod each;
 pub mod entry;
 mod evict;
 mod fetch;

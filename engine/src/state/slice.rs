@@ -5,6 +5,8 @@
 //! moved out, and wherever values cannot be merged, a slice is a table and no more; from then on
 //! that table only gets smaller.
 
+use std::borrow::Borrow;
+
 use super::codec::ValueCodec;
 use super::cold::OpenSpill;
 use super::cut::Budget;
@@ -52,22 +54,24 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
         self.table.expect_like(&other.table);
     }
 
-    /// What is held of a key, to be changed, made by `new` where there is nothing. Where values can
-    /// be merged that may be a portion of its value: what is to be merged into the rest.
+    /// Calls `step` for each record, in order, with what is held of its key, made by `new` where
+    /// there is nothing. Where values can be merged that may be a portion of its value: what is to
+    /// be merged into the rest.
     ///
     /// # Errors
     /// When the state cannot be read; when the value as of the last barrier cannot be written.
     #[inline]
-    pub fn or_insert_with(
+    pub fn each_or_insert_with<Q: Borrow<K>, T>(
         &mut self,
-        hash: KeyHash,
-        key: &K,
-        new: impl FnOnce() -> V,
-    ) -> Result<&mut V> {
-        match &mut self.portions {
-            None => self.table.or_insert_with(hash, key, new),
-            Some(portions) => portions.current().or_insert_with(hash, key, new),
-        }
+        records: impl Iterator<Item = (KeyHash, Q, T)>,
+        new: impl Fn() -> V,
+        step: impl FnMut(&mut V, T),
+    ) -> Result<()> {
+        let table = match &mut self.portions {
+            None => &mut self.table,
+            Some(portions) => portions.current(),
+        };
+        table.each_or_insert_with(records, new, step)
     }
 
     /// Brings back what is not in memory of the keys of a batch, if it is read at all.

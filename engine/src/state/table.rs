@@ -140,7 +140,12 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     #[inline]
     pub(super) fn segment_of(&self, hash: KeyHash) -> usize {
-        let position = self.range.position(hash);
+        self.segment_at(self.range.position(hash), hash)
+    }
+
+    /// The segment of a hash in the key group at `position`.
+    #[inline]
+    pub(super) fn segment_at(&self, position: usize, hash: KeyHash) -> usize {
         match self.directories.get(position) {
             None => position,
             Some(directory) => directory.find(hash),
@@ -214,37 +219,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         stored: bool,
         new: impl FnOnce() -> V,
     ) -> Result<&mut V> {
-        let at = self.segment_of(hash);
+        let mut at = self.segment_of(hash);
         if self.segments[at].is_full() {
-            return self.found_or_made_crowded(hash, key, stored, new);
+            self.make_room(at);
+            at = self.segment_of(hash);
         }
-        self.found_or_made_in(at, hash, key, stored, new)
-    }
-
-    /// As [`Table::found_or_made`], where there may be no place for one more.
-    #[cold]
-    #[inline(never)]
-    fn found_or_made_crowded(
-        &mut self,
-        hash: KeyHash,
-        key: &K,
-        stored: bool,
-        new: impl FnOnce() -> V,
-    ) -> Result<&mut V> {
-        self.make_room(self.segment_of(hash));
-        self.found_or_made_in(self.segment_of(hash), hash, key, stored, new)
-    }
-
-    /// As [`Table::found_or_made`], in the segment at `at`.
-    #[inline]
-    fn found_or_made_in(
-        &mut self,
-        at: usize,
-        hash: KeyHash,
-        key: &K,
-        stored: bool,
-        new: impl FnOnce() -> V,
-    ) -> Result<&mut V> {
         let Table { segments, logs, layout, dirty, len, .. } = self;
         let Segment { slots, now, then, group, .. } = &mut segments[at];
         let entries = slots.len();

@@ -66,9 +66,10 @@ where
                 let slice = windows.slice_mut(self.grid.window(end).start);
                 let items = &items.as_slice()[..run.len];
                 slice.prefetch(keys_of(hashes, items))?;
-                for ((key, item), hash) in items.iter().zip(hashes) {
-                    (self.fold)(slice.or_insert_with(*hash, key, S::default)?, item.clone());
-                }
+                let records = hashes.iter().zip(items);
+                let records = records.map(|(hash, (key, item))| (*hash, key, item));
+                let fold = |held: &mut S, item: &T| (self.fold)(held, item.clone());
+                slice.each_or_insert_with(records, S::default, fold)?;
             }
             // The last window takes the records themselves; when it is over, so are all others.
             if is_over(run.last_end, watermark) {
@@ -80,9 +81,9 @@ where
             }
             let slice = windows.slice_mut(self.grid.window(run.last_end).start);
             slice.prefetch(keys_of(hashes, &items.as_slice()[..run.len]))?;
-            for ((key, item), hash) in items.by_ref().take(run.len).zip(hashes) {
-                (self.fold)(slice.or_insert_with(*hash, &key, S::default)?, item);
-            }
+            let records = hashes.iter().zip(items.by_ref());
+            let records = records.map(|(hash, (key, item))| (*hash, key, item));
+            slice.each_or_insert_with(records, S::default, |held, item| (self.fold)(held, item))?;
         }
         Ok(())
     }

@@ -85,9 +85,9 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
                 continue;
             }
             let slice = slices.slice_mut(run.slice);
-            for ((key, item), hash) in items.iter().zip(&hashes[records]) {
-                slice.or_insert_with(*hash, key, A::default)?.add(item);
-            }
+            let records = hashes[records].iter().zip(items);
+            let records = records.map(|(hash, (key, item))| (*hash, key, item));
+            slice.each_or_insert_with(records, A::default, |held, item| held.add(item))?;
         }
         Ok(())
     }

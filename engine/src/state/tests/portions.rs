@@ -128,10 +128,8 @@ impl Counts {
 
     fn add(&mut self, keys: impl Iterator<Item = u64>) {
         let slice = self.store.get_mut(self.counts).slice_mut(Timestamp::MIN);
-        for key in keys {
-            let hash = self.hasher.hash(&key).expect("a key");
-            *slice.or_insert_with(hash, &key, || 0).expect("adds") += 1;
-        }
+        let records = keys.map(|key| (self.hasher.hash(&key).expect("a key"), key, 1));
+        slice.each_or_insert_with(records, || 0, |held, n| *held += n).expect("adds");
         self.store.relieve().expect("it fits");
     }
 

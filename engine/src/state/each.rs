@@ -1,0 +1,56 @@
+//! All records of a batch applied to the values of their keys.
+//!
+//! What a record costs here is what a keyed job costs, so the way of a value that is in memory, and
+//! was changed before in this interval, is as short as it can be: what cannot change between two
+//! records is looked at once, and everything else is [`Table::or_insert_with`]'s.
+
+use std::borrow::Borrow;
+
+use super::segment::kept;
+use super::table::Table;
+use crate::data::Key;
+use crate::key::KeyHash;
+use crate::operator::Result;
+
+impl<K: Key, V: Send + 'static> Table<K, V> {
+    /// Calls `step` for each record, in order, with the value of its key, made by `new` where there
+    /// is none.
+    ///
+    /// # Errors
+    /// As [`Table::get_mut`]; the records before are applied.
+    #[inline]
+    pub fn each_or_insert_with<Q: Borrow<K>, T>(
+        &mut self,
+        records: impl Iterator<Item = (KeyHash, Q, T)>,
+        new: impl Fn() -> V,
+        mut step: impl FnMut(&mut V, T),
+    ) -> Result<()> {
+        let (range, dirty) = (self.range(), self.dirty);
+        let is_plain = self.cold.is_none();
+        for (hash, key, record) in records {
+            let key = key.borrow();
+            if !is_plain {
+                self.touch(hash, key, &new)?;
+            }
+            // At most twice: what was touched is there, and marked.
+            loop {
+                let at = self.segment_at(range.position(hash), hash);
+                let slot = self.segments[at].slots.find_mut(kept(hash), |slot| slot.key == *key);
+                if let Some(slot) = slot
+                    && slot.mark.is_touched_and(dirty)
+                {
+                    step(&mut slot.value, record);
+                    break;
+                }
+                self.touch(hash, key, &new)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn touch(&mut self, hash: KeyHash, key: &K, new: &impl Fn() -> V) -> Result<()> {
+        self.or_insert_with(hash, key, new).map(drop)
+    }
+}
