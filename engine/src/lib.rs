@@ -14,6 +14,7 @@ pub mod console;
 pub mod context;
 pub mod crash;
 pub mod data;
+mod deal;
 pub mod element;
 pub mod erased;
 pub mod error;

@@ -25,6 +25,11 @@ pub trait WatermarkGenerator: Send + 'static {
     /// A record with this timestamp was read.
     fn on_record(&mut self, timestamp: Timestamp);
 
+    /// Records with these timestamps were read, in this order.
+    fn on_records(&mut self, timestamps: &[Timestamp]) {
+        timestamps.iter().for_each(|timestamp| self.on_record(*timestamp));
+    }
+
     /// No record with an earlier timestamp is expected.
     fn watermark(&self) -> Timestamp;
 
@@ -65,6 +70,9 @@ struct BoundedOutOfOrderness {
 impl WatermarkGenerator for BoundedOutOfOrderness {
     fn on_record(&mut self, timestamp: Timestamp) {
         self.highest = self.highest.max(timestamp);
+    }
+    fn on_records(&mut self, timestamps: &[Timestamp]) {
+        self.highest = timestamps.iter().fold(self.highest, |highest, at| highest.max(*at));
     }
     fn watermark(&self) -> Timestamp {
         self.highest - self.bound
@@ -230,15 +238,14 @@ impl SplitClocks {
         let horizon = self.watermarks.horizon(now);
         let Some(clock) = self.splits.get_mut(split) else { return 0 };
         clock.activity = Activity::Active;
-        let mut future = 0;
-        for timestamp in timestamps {
-            if *timestamp > horizon {
-                future += 1;
-            } else {
-                clock.generator.on_record(*timestamp);
-            }
+        let is_honest = |timestamp: &&Timestamp| **timestamp <= horizon;
+        let honest = timestamps.iter().filter(is_honest).count();
+        if honest == timestamps.len() {
+            clock.generator.on_records(timestamps);
+        } else {
+            timestamps.iter().filter(is_honest).for_each(|at| clock.generator.on_record(*at));
         }
-        future
+        (timestamps.len() - honest) as u64
     }
 
     /// Nothing lies past the position of `split`, at `passed` of the monotonic clock.

@@ -127,10 +127,9 @@ fn slices() -> StateStore {
     let mut store = op.finish().0;
     for slice in 0..10 {
         let held = store.get_mut(slices).slice_mut(Timestamp::from_millis(slice * 1000));
-        for k in 0..20_000_u64 {
-            let hash = KeyHasher::default().hash(&k).expect("has a hash");
-            held.or_insert_with(hash, &k, || (k, k)).expect("inserts");
-        }
+        let hash = |k: &u64| KeyHasher::default().hash(k).expect("has a hash");
+        let records = (0..20_000_u64).map(|k| (hash(&k), k, k));
+        held.each_or_insert_with(records, || (0, 0), |held, k| *held = (k, k)).expect("inserts");
     }
     store
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use crate::data::Data;
+use crate::deal::deal;
 use crate::element::{Batch, Origins};
 use crate::key::Owners;
 use crate::operator::Result;
@@ -47,7 +48,7 @@ impl<T: Data> ErasedBatch for Batch<T> {
         Box::new(self.clone())
     }
     fn scatter(self: Box<Self>, owners: &Owners) -> Vec<AnyBatch> {
-        if std::mem::needs_drop::<T>() { moved(*self, owners) } else { copied(&self, owners) }
+        deal(*self, owners).into_iter().map(AnyBatch::new).collect()
     }
     fn append(&mut self, other: AnyBatch) -> Result<(), AnyBatch> {
         let other = other.into_typed::<T>()?;
@@ -63,43 +64,6 @@ impl<T: Data> ErasedBatch for Batch<T> {
     fn type_id_of(&self) -> std::any::TypeId {
         std::any::TypeId::of::<Batch<T>>()
     }
-}
-
-/// The parts of a batch whose items can only be moved.
-fn moved<T: Data>(batch: Batch<T>, owners: &Owners) -> Vec<AnyBatch> {
-    let Batch { items, timestamps, hashes, origins } = batch;
-    // A quarter more than each gets on average: rarely does one have to grow.
-    let room = items.len() / owners.parallelism() * 5 / 4 + 16;
-    let part = |_| Batch {
-        origins: origins.clone(),
-        hashes: Vec::with_capacity(room),
-        ..Batch::with_capacity(room)
-    };
-    let mut parts: Vec<Batch<T>> = (0..owners.parallelism()).map(part).collect();
-    for ((item, timestamp), hash) in items.into_iter().zip(timestamps).zip(hashes) {
-        parts[owners.of(hash)].push_keyed(item, timestamp, hash);
-    }
-    parts.into_iter().map(AnyBatch::new).collect()
-}
-
-/// The parts of a batch whose items own nothing, column by column: that needs no look at the room
-/// that is left for each record.
-fn copied<T: Data>(batch: &Batch<T>, owners: &Owners) -> Vec<AnyBatch> {
-    let Batch { items, timestamps, hashes, origins } = batch;
-    let mut lists = vec![Vec::with_capacity(items.len()); owners.parallelism()];
-    for (at, hash) in hashes.iter().enumerate() {
-        lists[owners.of(*hash)].push(at as u32);
-    }
-    let part = |list: Vec<u32>| {
-        let of = || list.iter().map(|at| *at as usize);
-        AnyBatch::new(Batch {
-            items: of().map(|at| items[at].clone()).collect(),
-            timestamps: of().map(|at| timestamps[at]).collect(),
-            hashes: of().map(|at| hashes[at]).collect(),
-            origins: origins.clone(),
-        })
-    };
-    lists.into_iter().map(part).collect()
 }
 
 impl AnyBatch {

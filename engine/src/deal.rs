@@ -1,0 +1,91 @@
+//! Dealing keyed records out: each to the subtask that owns its key.
+//!
+//! Called by the erased batches. Records keep their order. What owns nothing is copied column by
+//! column, which needs no look at the room that is left for each record; all else is moved, record
+//! by record.
+
+use crate::data::Data;
+use crate::element::Batch;
+use crate::key::Owners;
+
+/// The part of each subtask; some may be empty.
+pub(crate) fn deal<T: Data>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
+    if std::mem::needs_drop::<T>() { moved(batch, owners) } else { copied(&batch, owners) }
+}
+
+fn moved<T>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
+    let Batch { items, timestamps, hashes, origins } = batch;
+    // A quarter more than each gets on average: rarely does one have to grow.
+    let room = items.len() / owners.parallelism() * 5 / 4 + 16;
+    let part = |_| Batch {
+        origins: origins.clone(),
+        hashes: Vec::with_capacity(room),
+        ..Batch::with_capacity(room)
+    };
+    let mut parts: Vec<Batch<T>> = (0..owners.parallelism()).map(part).collect();
+    for ((item, timestamp), hash) in items.into_iter().zip(timestamps).zip(hashes) {
+        parts[owners.of(hash)].push_keyed(item, timestamp, hash);
+    }
+    parts
+}
+
+fn copied<T: Clone>(batch: &Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
+    let Batch { items, timestamps, hashes, origins } = batch;
+    let mut lists = vec![Vec::with_capacity(hashes.len()); owners.parallelism()];
+    for (at, hash) in hashes.iter().enumerate() {
+        lists[owners.of(*hash)].push(at as u32);
+    }
+    let part = |list: Vec<u32>| {
+        let of = || list.iter().map(|at| *at as usize);
+        Batch {
+            items: of().map(|at| items[at].clone()).collect(),
+            timestamps: of().map(|at| timestamps[at]).collect(),
+            hashes: of().map(|at| hashes[at]).collect(),
+            origins: origins.clone(),
+        }
+    };
+    lists.into_iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KEY_GROUPS, KeyHash, KeyHasher};
+    use crate::time::at;
+    use proptest::prelude::*;
+
+    fn batch_of<T>(items: Vec<T>, keys: &[u64]) -> Batch<T> {
+        let mut hasher = KeyHasher::default();
+        let hashes: Vec<KeyHash> =
+            keys.iter().map(|key| hasher.hash(key).expect("a key")).collect();
+        let timestamps = (0..keys.len() as i64).map(at).collect();
+        Batch { items, timestamps, hashes, ..Batch::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn each_owner_gets_its_records_in_their_order(
+            keys in proptest::collection::vec(0_u64..50, 0..200),
+            parallelism in 1_u32..6,
+        ) {
+            let owners = Owners::new(parallelism, KEY_GROUPS);
+            let numbers = batch_of((0..keys.len() as u64).collect(), &keys);
+            let texts = numbers.clone().map_items(|n| n.to_string());
+            let own = |to: usize| -> Vec<usize> {
+                (0..keys.len()).filter(|at| owners.of(numbers.hashes[*at]) == to).collect()
+            };
+            let own: Vec<Vec<usize>> = (0..parallelism as usize).map(own).collect();
+            let plain = deal(numbers.clone(), &owners);
+            let moved = deal(texts, &owners);
+            for (to, own) in own.iter().enumerate() {
+                let at: Vec<_> = own.iter().map(|at| numbers.timestamps[*at]).collect();
+                let hashes: Vec<_> = own.iter().map(|at| numbers.hashes[*at]).collect();
+                let text = |at: &usize| at.to_string();
+                prop_assert!(plain[to].items.iter().copied().eq(own.iter().map(|at| *at as u64)));
+                prop_assert!(moved[to].items.iter().cloned().eq(own.iter().map(text)));
+                prop_assert!(plain[to].timestamps == at && moved[to].timestamps == at);
+                prop_assert!(plain[to].hashes == hashes && moved[to].hashes == hashes);
+            }
+        }
+    }
+}
