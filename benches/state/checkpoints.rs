@@ -12,6 +12,8 @@ const CHECKPOINTS: u64 = 200;
 /// The first checkpoints, that fill tables and files, are not counted.
 const WARM: u64 = 10;
 const INTERVAL: Duration = Duration::from_millis(100);
+/// As long as about as many checkpoints take.
+const UNWATCHED: Duration = Duration::from_secs(20);
 const WORK: Work = Work { keys: KEYS, text_bytes: 0, answers: false, interval: INTERVAL };
 
 /// Waits for [`CHECKPOINTS`], tells `each` how many there are, and answers their milliseconds.
@@ -21,7 +23,7 @@ fn durations(run: &Running, mut each: impl FnMut(u64)) -> anyhow::Result<Vec<f64
         each(count);
         run.until_checkpoints(count + 1)?;
         let last = run.status.last_checkpoint();
-        all.extend(last.map(|checkpoint| checkpoint.duration_ms as f64));
+        all.extend(last.map(|checkpoint| checkpoint.duration_ms));
     }
     Ok(all)
 }
@@ -50,8 +52,26 @@ pub(crate) fn rows() -> anyhow::Result<()> {
     let began = Instant::now();
     let all = durations(&run, |_| {})?;
     let silent = run.feed.silence.at_moment(0.999, began.elapsed(), WORKERS);
+    let longest = run.feed.silence.of_all(0.999);
     run.stop(STOP)?;
     row("the same at full load, p50", percentile(&all, 0.5), 6.0).print()?;
     row("the same at full load, p99", percentile(&all, 0.99), 15.0).print()?;
-    row("a worker silent at full load, p99.9 of all moments", silent, 1.0).print()
+    row("a worker silent at full load, p99.9 of all silences", longest, 1.0).print()?;
+    row("a worker silent at full load, p99.9 of all moments", silent, 1.0).print()?;
+    let row = row("the same without checkpoints", without_checkpoints()?, 0.0);
+    Row { checkpoint_ms: 0, target: Target::Nothing, ..row }.print()
+}
+
+/// For how long a worker is silent that has only records to care for: what the machine does to it.
+fn without_checkpoints() -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let run = Running::start(Work { interval: Duration::ZERO, ..WORK }, folder.path());
+    run.feed.open_to(u64::MAX);
+    std::thread::sleep(UNWATCHED / 4);
+    run.feed.silence.clear();
+    let began = Instant::now();
+    std::thread::sleep(UNWATCHED);
+    let silent = run.feed.silence.at_moment(0.999, began.elapsed(), WORKERS);
+    run.stop(STOP)?;
+    Ok(silent)
 }

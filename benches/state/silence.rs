@@ -2,8 +2,8 @@
 //! seen reading or updating.
 
 use std::cell::Cell;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Shorter gaps are nobody's concern, and there are millions of them.
@@ -15,6 +15,8 @@ const GAPS_MAX: usize = 1 << 22;
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
     gaps: Mutex<Vec<Duration>>,
+    /// How many there were, the shortest too.
+    all: AtomicU64,
 }
 
 thread_local! {
@@ -28,6 +30,7 @@ impl Silence {
         let now = Instant::now();
         let before = SEEN.replace(Some(now));
         let gap = before.map_or(Duration::ZERO, |before| now - before);
+        self.all.fetch_add(1, Ordering::Relaxed);
         if gap >= GAP_MIN {
             let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
             if gaps.len() < GAPS_MAX {
@@ -39,6 +42,16 @@ impl Silence {
     /// Forgets all gaps so far.
     pub(crate) fn clear(&self) {
         self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.all.store(0, Ordering::Relaxed);
+    }
+
+    /// The gap, in milliseconds, that only the part of all gaps beyond `part` exceeds.
+    pub(crate) fn of_all(&self, part: f64) -> f64 {
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        gaps.sort_unstable();
+        let beyond = self.all.load(Ordering::Relaxed) as f64 * (1.0 - part);
+        let at = gaps.iter().rev().nth(beyond as usize);
+        at.copied().unwrap_or(GAP_MIN).as_secs_f64() * 1e3
     }
 
     /// How long the gap is, in milliseconds, into which all but the part `part` of the moments of

@@ -107,9 +107,8 @@ impl Sums {
                 Update::Sum => answered = answered.wrapping_add(self.add_sums()?),
                 Update::Count => {
                     let counts = self.store.get_mut(self.counts).slice_mut(at(0));
-                    for (hash, key) in &self.hashed {
-                        *counts.or_insert_with(*hash, key, || 0)? += 1;
-                    }
+                    let records = self.hashed.iter().map(|(hash, key)| (*hash, key, 1));
+                    counts.each_or_insert_with(records, || 0, |count, n| *count += n)?;
                 }
             }
             self.store.relieve()?;
@@ -128,11 +127,15 @@ impl Sums {
         let table = self.store.get_mut(self.sums);
         table.prefetch(self.hashed.iter().map(|(hash, key)| (*hash, key)))?;
         let mut answered = 0_u64;
-        for (hash, key) in &self.hashed {
-            let sum = table.or_insert_with(*hash, key, || 0)?;
-            *sum += 1;
-            answered = answered.wrapping_add(*sum);
-        }
+        let records = self.hashed.iter().map(|(hash, key)| (*hash, key, 1));
+        table.each_or_insert_with(
+            records,
+            || 0,
+            |sum, n| {
+                *sum += n;
+                answered = answered.wrapping_add(*sum);
+            },
+        )?;
         Ok(answered)
     }
 

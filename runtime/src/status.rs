@@ -35,7 +35,7 @@ pub struct CheckpointStatus {
     /// Its kind.
     pub kind: CheckpointKind,
     /// From the trigger to the commit, in milliseconds.
-    pub duration_ms: u64,
+    pub duration_ms: f64,
     /// Bytes of state written.
     pub bytes: u64,
     /// Why it failed, if it did.

@@ -2,7 +2,7 @@
 //! a collection is a row per part, so that a small change is a small write.
 
 use super::codec::{Bytes, TypeShape, ValueCodec};
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::log::RowSink;
 use crate::checkpoint::CheckpointId;
 use crate::data::Key;
@@ -162,6 +162,12 @@ impl<V: 'static> ValueLayout<V> {
 
 impl<K: Key, V: Send + 'static> Layout<K, V> for ValueLayout<V> {
     fn write(&mut self, key: &K, value: &mut V, _: Rows, sink: &mut dyn RowSink) -> Result<()> {
+        if let Some(out) = sink.place() {
+            let codec = &self.codec;
+            let (key, value) =
+                (|out: &mut _| key::encode(key, out), |out: &mut _| codec.encode(value, out));
+            return entry::write_made(out, &self.namespace, key, value);
+        }
         self.value.clear();
         self.codec.encode(value, &mut self.value)?;
         sink.put(&self.namespace, encoded(key, &mut self.key)?, &self.value)

@@ -15,7 +15,12 @@ use crate::operator::Result;
 pub(crate) trait RowSink {
     /// The row has this value.
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()>;
-    /// The same, behind all rows of its entry that are put otherwise.
+    /// Where a row may be written in place of [`RowSink::put`], and then must be; nowhere, unless it
+    /// lies in memory as [`entry`] has it.
+    fn place(&mut self) -> Option<&mut Vec<u8>> {
+        None
+    }
+    /// As `put`, behind all rows of its entry that are put otherwise.
     fn put_behind(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
         self.put(namespace, key, value)
     }
@@ -102,6 +107,11 @@ impl RowSink for Log {
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
         self.entries += 1;
         entry::write(&mut self.puts, Entry { op: Op::Put, namespace, key, value })
+    }
+
+    fn place(&mut self) -> Option<&mut Vec<u8>> {
+        self.entries += 1;
+        Some(&mut self.puts)
     }
 
     fn put_behind(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {

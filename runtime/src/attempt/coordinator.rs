@@ -295,8 +295,7 @@ impl Coordinator {
         }
         let flight = state.in_flight.take()?;
         state.last_over = doors::monotonic();
-        let duration = (state.last_over - flight.began).as_millis();
-        let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+        let duration_ms = (state.last_over - flight.began).as_secs_f64() * 1e3;
         let (bytes, storage) = (written.bytes, written.storage);
         tracing::debug!(checkpoint = %id, duration_ms, bytes, ?storage, "committed");
         self.status.set_storage(storage);
@@ -346,11 +345,11 @@ impl Coordinator {
         }
         state.last_over = doors::monotonic();
         tracing::error!(%checkpoint, reason, "checkpoint failed, the job goes on");
-        let duration = (state.last_over - flight.began).as_millis();
+        let duration_ms = (state.last_over - flight.began).as_secs_f64() * 1e3;
         self.status.checkpoint_ended(CheckpointStatus {
             checkpoint,
             kind: flight.kind,
-            duration_ms: u64::try_from(duration).unwrap_or(u64::MAX),
+            duration_ms,
             bytes: 0,
             failed: Some(reason.clone()),
         });

@@ -213,7 +213,7 @@ fn checkpoint(now: &Facts) -> String {
                 format!("checkpoint {} failed: {reason}; {counts}", last.checkpoint)
             }
             None => format!(
-                "checkpoint {} took {}ms, {}; {counts}",
+                "checkpoint {} took {:.0}ms, {}; {counts}",
                 last.checkpoint,
                 last.duration_ms,
                 bytes(last.bytes)

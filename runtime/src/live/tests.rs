@@ -21,7 +21,7 @@ fn checkpoint(id: u64, failed: Option<&str>) -> CheckpointStatus {
     CheckpointStatus {
         checkpoint: CheckpointId(id),
         kind: CheckpointKind::Periodic,
-        duration_ms: 8,
+        duration_ms: 8.3,
         bytes: 1_258_291,
         failed: failed.map(str::to_owned),
     }
