@@ -1,13 +1,13 @@
 //! All records of a batch applied to the values of their keys.
 //!
-//! What a record costs here is what a keyed job costs, so the way of a value that is in memory, and
-//! was changed before in this interval, is as short as it can be: what cannot change between two
-//! records is looked at once, and everything else is [`Table::or_insert_with`]'s.
+//! What a record costs here is what a keyed job costs, so the way of a value that is in memory is
+//! as short as it can be: what cannot change between two records is looked at once, and all that is
+//! not in memory is [`Table::or_insert_with`]'s.
 
 use std::borrow::Borrow;
 
-use super::segment::kept;
-use super::table::Table;
+use super::segment::{Segment, kept};
+use super::table::{Table, change};
 use crate::data::Key;
 use crate::key::KeyHash;
 use crate::operator::Result;
@@ -32,13 +32,17 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             if !is_plain {
                 self.touch(hash, key, &new)?;
             }
-            // At most twice: what was touched is there, and marked.
+            // At most twice: what was touched is there.
             loop {
                 let at = self.segment_at(range.position(hash), hash);
-                let slot = self.segments[at].slots.find_mut(kept(hash), |slot| slot.key == *key);
-                if let Some(slot) = slot
-                    && slot.mark.is_touched_and(dirty)
-                {
+                let Table { segments, logs, layout, .. } = self;
+                let Segment { slots, now, then, group, .. } = &mut segments[at];
+                let entries = slots.len();
+                if let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) {
+                    if !slot.mark.is_touched_and(dirty) {
+                        let log = &mut logs[usize::from(*group)].then;
+                        change(slot, (hash, entries), (now, then, dirty), &mut **layout, log)?;
+                    }
                     step(&mut slot.value, record);
                     break;
                 }

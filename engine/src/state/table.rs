@@ -489,7 +489,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 /// is due, and it is listed.
 #[cold]
 #[inline(never)]
-fn change<K: Key, V>(
+pub(super) fn change<K: Key, V>(
     slot: &mut Slot<K, V>,
     (hash, entries): (KeyHash, usize),
     (now, then, dirty): (&mut Listed, &Pending, Dirty),
