@@ -2,7 +2,7 @@
 //!
 //! What a record costs here is what a keyed job costs, so the way of a value that is in memory is
 //! as short as it can be: what cannot change between two records is looked at once, and all that is
-//! not in memory is [`Table::or_insert_with`]'s.
+//! not in memory is looked for and made elsewhere.
 
 use std::borrow::Borrow;
 
@@ -30,9 +30,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         for (hash, key, record) in records {
             let key = key.borrow();
             if !is_plain {
-                self.touch(hash, key, &new)?;
+                self.fetch(hash, key)?;
             }
-            // At most twice: what was touched is there.
+            // At most twice: what was made is there.
             loop {
                 let at = self.segment_at(range.position(hash), hash);
                 let Table { segments, logs, layout, .. } = self;
@@ -46,7 +46,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                     step(&mut slot.value, record);
                     break;
                 }
-                self.touch(hash, key, &new)?;
+                self.make(hash, key, &new)?;
             }
         }
         Ok(())
@@ -54,7 +54,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     #[cold]
     #[inline(never)]
-    fn touch(&mut self, hash: KeyHash, key: &K, new: &impl Fn() -> V) -> Result<()> {
-        self.or_insert_with(hash, key, new).map(drop)
+    fn make(&mut self, hash: KeyHash, key: &K, new: &impl Fn() -> V) -> Result<()> {
+        self.found_or_made(hash, key, false, new).map(drop)
     }
 }

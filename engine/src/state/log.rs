@@ -15,12 +15,12 @@ use crate::operator::Result;
 pub(crate) trait RowSink {
     /// The row has this value.
     fn put(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()>;
-    /// Where a row may be written in place of [`RowSink::put`], and then must be; nowhere, unless it
-    /// lies in memory as [`entry`] has it.
+    /// Where a row is written in place of [`RowSink::put`], as [`entry`] has it; `None` where that
+    /// is no place in memory. Whoever asks writes one row.
     fn place(&mut self) -> Option<&mut Vec<u8>> {
         None
     }
-    /// As `put`, behind all rows of its entry that are put otherwise.
+    /// As [`RowSink::put`], behind all rows of its entry that are put otherwise.
     fn put_behind(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
         self.put(namespace, key, value)
     }
