@@ -209,6 +209,8 @@ enum Beginning {
     Empty,
     /// The first record came: until then, of the monotonic clock, the others' are waited for.
     Until(Duration),
+    /// They were waited for.
+    Over,
 }
 
 impl SplitClocks {
@@ -272,9 +274,12 @@ impl SplitClocks {
 
     /// The watermark of the subtask at `passed` of the monotonic clock; never falls.
     pub fn watermark(&mut self, passed: Duration) -> SourceWatermark {
+        let was_beginning = matches!(self.beginning, Beginning::Until(_));
         if self.is_beginning(passed) {
             return SourceWatermark::At(self.emitted);
         }
+        // What came in the beginning is said once, also where nothing more has come since.
+        let speaks = |at: Option<Timestamp>| was_beginning && at.is_some();
         let follows = self.watermarks.follow_wall_clock && !self.bounded;
         let (mut lowest, mut idle) = (None::<Timestamp>, None::<Timestamp>);
         for clock in self.splits.iter().filter(|clock| clock.activity != Activity::Ended) {
@@ -282,7 +287,9 @@ impl SplitClocks {
             let ahead = quiet.filter(|_| follows).unwrap_or_default();
             match (quiet, clock.after(ahead)) {
                 // No time is known of a split that is empty so far: `None` is the lowest.
-                (Some(quiet), at) if quiet >= self.watermarks.idle_after => idle = idle.max(at),
+                (Some(quiet), at) if quiet >= self.watermarks.idle_after && !speaks(at) => {
+                    idle = idle.max(at);
+                }
                 (_, at) => {
                     let at = at.unwrap_or(Timestamp::MIN);
                     lowest = Some(lowest.map_or(at, |lowest| lowest.min(at)));
@@ -310,7 +317,10 @@ impl SplitClocks {
             }
             other => other,
         };
-        matches!(self.beginning, Beginning::Until(until) if passed < until)
+        if matches!(self.beginning, Beginning::Until(until) if passed >= until) {
+            self.beginning = Beginning::Over;
+        }
+        matches!(self.beginning, Beginning::Until(_))
     }
 }
 
@@ -372,6 +382,27 @@ mod tests {
         assert_eq!(clocks.watermark(secs(1105)), SourceWatermark::At(at(45)));
         clocks.on_caught_up(1, secs(1105));
         assert_eq!(clocks.watermark(secs(1110)), SourceWatermark::At(at(95)), "once only");
+    }
+
+    #[test]
+    fn what_came_in_the_beginning_is_said_also_when_nothing_follows() {
+        for follows in [true, false] {
+            let strategy = Watermarks::bounded_out_of_orderness(secs(5));
+            let strategy = if follows { strategy } else { strategy.without_wall_clock() };
+            let mut clocks = SplitClocks::new(strategy, false);
+            (0..3).for_each(|_| clocks.add(None));
+            (0..3).for_each(|split| clocks.on_caught_up(split, secs(1000)));
+            assert_eq!(clocks.watermark(secs(1100)), SourceWatermark::Idle(None));
+            clocks.on_records(0, &[at(100)], at(2000));
+            clocks.on_records(1, &[at(50)], at(2000));
+            (0..2).for_each(|split| clocks.on_caught_up(split, secs(1100)));
+            assert_eq!(clocks.watermark(secs(1100)), NO_TIME, "the others come too");
+            // Asked so late that all of them are idle.
+            let passed = if follows { 10 } else { 0 };
+            assert_eq!(clocks.watermark(secs(1110)), SourceWatermark::At(at(45 + passed)));
+            let idle = follows.then_some(at(95 + passed));
+            assert_eq!(clocks.watermark(secs(1110)), SourceWatermark::Idle(idle));
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Entry<'a> {
     pub value: &'a [u8],
 }
 
+/// The byte of [`Op::Put`].
+const PUT: u8 = 1;
+
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> anyhow::Result<()> {
     let mut len = u32::try_from(bytes.len())
         .map_err(|_| anyhow::anyhow!("{} bytes are too many for one entry", bytes.len()))?;
@@ -60,7 +63,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> anyhow::Result<()> {
 /// When a part is longer than 4 GiB.
 pub fn write(out: &mut Vec<u8>, entry: Entry<'_>) -> anyhow::Result<()> {
     out.push(match entry.op {
-        Op::Put => 1,
+        Op::Put => PUT,
         Op::Delete => 2,
         Op::Drop => 3,
     });
@@ -82,9 +85,9 @@ pub(super) fn write_made(
 ) -> anyhow::Result<()> {
     match namespace {
         // And the length of the key that is to come.
-        [] => out.extend_from_slice(&[1, 0, 0]),
+        [] => out.extend_from_slice(&[PUT, 0, 0]),
         namespace => {
-            out.push(1);
+            out.push(PUT);
             put_bytes(out, namespace)?;
             out.push(0);
         }
@@ -139,8 +142,8 @@ fn cut() -> anyhow::Error {
 /// When the bytes are not entries.
 pub fn read<'a>(rest: &mut &'a [u8]) -> anyhow::Result<Option<Entry<'a>>> {
     let Some((op, tail)) = rest.split_first() else { return Ok(None) };
-    let op = match op {
-        1 => Op::Put,
+    let op = match *op {
+        PUT => Op::Put,
         2 => Op::Delete,
         3 => Op::Drop,
         other => anyhow::bail!("unknown entry kind {other}"),
