@@ -72,7 +72,7 @@ pub fn write(out: &mut Vec<u8>, entry: Entry<'_>) -> anyhow::Result<()> {
     put_bytes(out, entry.value)
 }
 
-/// Appends a put whose parts are made in place: what a snapshot costs is mostly this.
+/// Appends a put whose parts are made in place, without a copy of each.
 ///
 /// # Errors
 /// What making a part says; when one is longer than 4 GiB. Then `out` ends within an entry.
