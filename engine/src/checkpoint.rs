@@ -110,6 +110,32 @@ pub struct StateSnapshot {
     pub state: String,
     /// Ascending by key group; groups without entries are absent.
     pub sections: Vec<Section>,
+    /// `None` where it is not known: part of the state is not in memory, or its entries may be many
+    /// rows.
+    pub turnover: Option<Turnover>,
+}
+
+/// How much of a state changed in the interval before a barrier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turnover {
+    /// The entries that changed, about.
+    pub changed: u64,
+    /// All there were at the barrier.
+    pub entries: u64,
+}
+
+impl Turnover {
+    /// Of both together.
+    #[must_use]
+    pub fn and(self, other: Turnover) -> Turnover {
+        Turnover { changed: self.changed + other.changed, entries: self.entries + other.entries }
+    }
+
+    /// Whether so much changed that all of it is hardly more: seven eighths.
+    #[must_use]
+    pub fn is_nearly_all(self) -> bool {
+        self.changed >= self.entries - self.entries / 8
+    }
 }
 
 /// One operator's part of a subtask's snapshot.

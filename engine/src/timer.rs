@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Section, SnapshotMode};
+use crate::checkpoint::{Section, SnapshotMode, Turnover};
 use crate::data::Key;
 use crate::key::{self, KeyGroupRange, KeyHash};
 use crate::operator::Result;
@@ -304,6 +304,10 @@ impl<K: Key> TimerQueue<K> {
 
     pub(crate) fn write_some(&mut self, budget: &mut Budget) -> Result<bool> {
         self.set.write_some(budget)
+    }
+
+    pub(crate) fn turnover(&self) -> Option<Turnover> {
+        self.set.turnover()
     }
 
     pub(crate) fn take_sections(&mut self) -> Vec<Section> {

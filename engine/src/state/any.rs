@@ -10,7 +10,7 @@ use super::slices::SliceTable;
 use super::stored::{StoredRows, Wait, Warmth};
 use super::table::Table;
 use super::ttl::Times;
-use crate::checkpoint::{Section, SnapshotMode};
+use crate::checkpoint::{Section, SnapshotMode, Turnover};
 use crate::data::Key;
 use crate::key::KeyGroup;
 use crate::operator::Result;
@@ -26,6 +26,8 @@ pub(crate) trait AnyState: Send {
     fn write_some(&mut self, budget: &mut Budget) -> Result<bool>;
     /// Takes what was written.
     fn take_sections(&mut self) -> Vec<Section>;
+    /// Of the interval before the last cut, if it is known.
+    fn turnover(&self) -> Option<Turnover>;
     fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()>;
     fn read_as(&mut self, stored: &TypeShape);
     fn entries(&self) -> usize;
@@ -94,6 +96,11 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     fn take_sections(&mut self) -> Vec<Section> {
         Table::take_sections(self)
     }
+    fn turnover(&self) -> Option<Turnover> {
+        let rows_are_known =
+            |turnover: &Turnover| turnover.entries == 0 || !self.layout.has_parts();
+        Table::turnover(self).filter(rows_are_known)
+    }
     fn apply(&mut self, _group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
         Table::apply(self, entry)
     }
@@ -139,6 +146,9 @@ impl<K: Key, V: Clone + Send + 'static> AnyState for SliceTable<K, V> {
     fn take_sections(&mut self) -> Vec<Section> {
         SliceTable::take_sections(self)
     }
+    fn turnover(&self) -> Option<Turnover> {
+        SliceTable::turnover(self)
+    }
     fn apply(&mut self, group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
         SliceTable::apply(self, group, entry)
     }
@@ -178,6 +188,9 @@ impl<K: Key> AnyState for TimerQueue<K> {
     }
     fn take_sections(&mut self) -> Vec<Section> {
         TimerQueue::take_sections(self)
+    }
+    fn turnover(&self) -> Option<Turnover> {
+        TimerQueue::turnover(self)
     }
     fn apply(&mut self, _group: KeyGroup, entry: &Entry<'_>) -> Result<()> {
         TimerQueue::apply(self, entry)

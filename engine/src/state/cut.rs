@@ -11,7 +11,7 @@ use super::layout::Rows;
 use super::log::Log;
 use super::segment::{Dirty, Pending, Segment, kept};
 use super::table::{Table, write};
-use crate::checkpoint::{Section, SnapshotMode};
+use crate::checkpoint::{Section, SnapshotMode, Turnover};
 use crate::data::Key;
 use crate::operator::Result;
 
@@ -40,8 +40,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// The barrier is here: what has changed until now belongs to it, or everything does.
     pub(crate) fn cut(&mut self, mode: SnapshotMode) {
         debug_assert!(self.writing.is_none(), "the cut before is written whole");
+        let mut turnover = Turnover::default();
         for segment in &mut self.segments {
-            let now = std::mem::take(&mut segment.now);
+            let (now, entries) = (std::mem::take(&mut segment.now), segment.slots.len() as u64);
+            let changed = u64::from(now.count).min(entries);
+            turnover = turnover.and(Turnover { changed, entries });
             segment.then = match mode {
                 SnapshotMode::Full if segment.slots.is_empty() => Pending::Nothing,
                 SnapshotMode::Full => Pending::All,
@@ -56,6 +59,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 SnapshotMode::Delta => now,
             };
         }
+        self.turnover = self.cold.is_none().then_some(turnover);
         self.dirty = self.dirty.next();
         self.writing = Some(0);
         self.writing_all = mode == SnapshotMode::Full;
@@ -125,6 +129,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Takes what was written for the last cut, by position of the key group.
     pub(crate) fn take_logs(&mut self) -> impl Iterator<Item = Log> {
         self.logs.iter_mut().map(|logs| logs.then.take())
+    }
+
+    /// Of the interval before the last cut, where all entries were in memory.
+    pub(crate) fn turnover(&self) -> Option<Turnover> {
+        self.turnover
     }
 
     /// Takes what was written for the last cut.

@@ -152,6 +152,8 @@ pub(super) struct Slot<K, V> {
 pub(super) struct Listed {
     pub(super) hashes: Vec<KeyHash>,
     pub(super) many: bool,
+    /// How many were listed, and are, or would be but for `many`.
+    pub(super) count: u32,
 }
 
 /// Below this, a list is never too long.
@@ -160,6 +162,7 @@ const LISTED_MIN: usize = 16;
 impl Listed {
     #[inline]
     pub(super) fn push(&mut self, hash: KeyHash, entries: usize) {
+        self.count += 1;
         if self.many {
             return;
         }
@@ -271,9 +274,12 @@ impl<K, V> Segment<K, V> {
 
 fn split_listed(listed: &mut Listed, set: impl Fn(u64) -> bool) -> Listed {
     let hashes = std::mem::take(&mut listed.hashes);
-    let (there, here) = hashes.into_iter().partition(|hash| set(hash.0));
+    let (there, here): (Vec<_>, _) = hashes.into_iter().partition(|hash| set(hash.0));
     listed.hashes = here;
-    Listed { hashes: there, many: listed.many }
+    // Where that is not known, half of them.
+    let moved = if listed.many { listed.count / 2 } else { there.len() as u32 };
+    listed.count -= moved;
+    Listed { hashes: there, many: listed.many, count: moved }
 }
 
 /// The most bits by which the segments of a key group are told apart.

@@ -15,7 +15,7 @@ use super::layout::{Layout, ValueLayout};
 use super::log::Log;
 use super::portions::{Merge, PortionLayout, Portions};
 use super::table::Table;
-use crate::checkpoint::SnapshotMode;
+use crate::checkpoint::{SnapshotMode, Turnover};
 use crate::data::Key;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
@@ -225,6 +225,11 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
             None => Ok(true),
             Some(portions) => portions.write_some(budget),
         }
+    }
+
+    /// As of the last cut, where all entries were in memory.
+    pub(super) fn turnover(&self) -> Option<Turnover> {
+        if self.portions.is_some() { None } else { self.table.turnover() }
     }
 
     /// Whether the last cut is still to be written, in part or whole.

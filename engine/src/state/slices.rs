@@ -14,7 +14,7 @@ use super::entry::{Entry, Op};
 use super::log::Log;
 use super::portions::Merge;
 use super::slice::Slice;
-use crate::checkpoint::{Section, SnapshotMode};
+use crate::checkpoint::{Section, SnapshotMode, Turnover};
 use crate::data::Key;
 use crate::key::{KeyGroup, KeyGroupRange};
 use crate::operator::Result;
@@ -36,6 +36,8 @@ pub struct SliceTable<K, V> {
     logs: Vec<Log>,
     /// Whether the last cut is not written whole.
     writing: bool,
+    /// As of the last cut, where all entries were in memory.
+    turnover: Option<Turnover>,
     open_spill: Option<OpenSpill>,
 }
 
@@ -57,6 +59,7 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
             dropped: Vec::new(),
             logs: Vec::new(),
             writing: false,
+            turnover: None,
             open_spill: None,
         }
     }
@@ -214,9 +217,12 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
                 self.logs.iter_mut().try_for_each(|log| log.drop_namespace(&namespace))?;
             }
         }
+        self.turnover = Some(Turnover::default());
         for slice in self.slices.values_mut() {
             slice.cut(mode)?;
             slice.stored = true;
+            let own = slice.turnover();
+            self.turnover = self.turnover.and_then(|all| Some(all.and(own?)));
         }
         self.writing = true;
         Ok(())
@@ -238,6 +244,10 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
         self.leaving.clear();
         self.writing = false;
         Ok(true)
+    }
+
+    pub(super) fn turnover(&self) -> Option<Turnover> {
+        self.turnover
     }
 
     pub(super) fn take_sections(&mut self) -> Vec<Section> {

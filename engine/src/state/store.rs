@@ -329,6 +329,7 @@ impl StateStore {
         let take = |(name, state): &mut (String, Box<dyn AnyState>)| StateSnapshot {
             state: name.clone(),
             sections: state.take_sections(),
+            turnover: state.turnover(),
         };
         self.states.iter_mut().map(take).collect()
     }

@@ -16,6 +16,7 @@ use super::log::{Log, RowSink};
 use super::segment::{Directory, Dirty, ENTRIES_MAX, Listed, Mark, Pending, Segment, Slot, kept};
 use super::sweep::{Ends, Sweep};
 use super::ttl::Ttl;
+use crate::checkpoint::Turnover;
 use crate::data::Key;
 use crate::key::{KeyGroupRange, KeyHash};
 use crate::operator::Result;
@@ -80,6 +81,8 @@ pub struct Table<K, V> {
     pub(super) writing_all: bool,
     /// The next spilled rows to be written for it: key group, and behind which full key.
     pub(super) writing_spilled: Option<(usize, Option<Vec<u8>>)>,
+    /// As of the last cut, where all entries were in memory.
+    pub(super) turnover: Option<Turnover>,
     /// Entries in memory.
     pub(super) len: usize,
     /// What is not in memory, once anything was evicted.
@@ -110,6 +113,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             writing: None,
             writing_all: false,
             writing_spilled: None,
+            turnover: None,
             len: 0,
             cold: None,
             open_spill: None,

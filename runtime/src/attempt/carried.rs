@@ -117,7 +117,7 @@ mod tests {
         let entry = Entry { op: Op::Put, namespace: &[], key, value };
         entry::write(&mut bytes, entry).expect("short");
         let sections = vec![Section { group: KeyGroup(group), entries: 1, bytes }];
-        let states = vec![StateSnapshot { state: "sum".into(), sections }];
+        let states = vec![StateSnapshot { state: "sum".into(), sections, turnover: None }];
         OperatorSnapshot { watermark: Timestamp::MIN, states }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, SnapshotMode};
-use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot};
+use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot, Turnover};
 use riverrun_engine::crash_point;
 use riverrun_engine::graph::{Graph, Uid};
 use riverrun_engine::planted;
@@ -43,15 +43,12 @@ pub struct Writer {
     /// Bytes of all segments so far.
     delta_bytes: u64,
     next: Next,
-    /// How many checkpoints to come hold everything, because nearly everything changes from one to
-    /// the next.
-    rewrites: u32,
-    /// What those may take: a quarter more than the last delta.
-    rewritten_bytes: u64,
+    /// How much changed before the last barrier, if that is known of every state.
+    turnover: Option<Turnover>,
+    /// Whether the next checkpoint holds everything because nearly everything changed before the
+    /// last.
+    rewrites: bool,
 }
-
-/// So many checkpoints hold everything before one shows again how much changes.
-const REWRITES: u32 = 15;
 
 /// Between two tries to store a checkpoint that must not be left out.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -100,8 +97,8 @@ impl Writer {
             carried: Carried::default(),
             delta_bytes: 0,
             next,
-            rewrites: 0,
-            rewritten_bytes: 0,
+            turnover: None,
+            rewrites: false,
             store,
             attempt,
         }
@@ -111,7 +108,7 @@ impl Writer {
     /// behind.
     pub fn waits_for_merge(&mut self) -> bool {
         self.take_merged();
-        self.chain.is_overdue() && self.merger.is_waited_for()
+        !self.rewrites && self.chain.is_overdue() && self.merger.is_waited_for()
     }
 
     fn take_merged(&mut self) {
@@ -126,7 +123,7 @@ impl Writer {
     /// merged.
     #[must_use]
     pub fn mode(&self, kind: CheckpointKind) -> SnapshotMode {
-        if kind.is_pinned() || self.next == Next::Full || self.rewrites > 0 {
+        if kind.is_pinned() || self.next == Next::Full || self.rewrites {
             SnapshotMode::Full
         } else {
             SnapshotMode::Delta
@@ -256,17 +253,10 @@ impl Writer {
         self.chain = chain;
         self.carried.clear();
         self.next = Next::Since(id.next());
-        if !barrier.kind.is_last() {
+        let worth = bytes >= doors::sizes().rewritten_min;
+        self.rewrites = worth && self.turnover.is_some_and(Turnover::is_nearly_all);
+        if !barrier.kind.is_last() && !self.rewrites {
             self.merger.begin(&self.chain);
-        }
-        self.rewrites = match mode {
-            SnapshotMode::Delta if self.chain.is_rewritten() => REWRITES,
-            // What grows is soon much more than what changes of it.
-            SnapshotMode::Full if bytes <= self.rewritten_bytes => self.rewrites.saturating_sub(1),
-            SnapshotMode::Full | SnapshotMode::Delta => 0,
-        };
-        if mode == SnapshotMode::Delta {
-            self.rewritten_bytes = bytes + bytes / 4;
         }
         self.delta_bytes += bytes;
         Ok((manifest, Written { bytes, storage: self.storage() }))
@@ -298,8 +288,12 @@ impl Writer {
     ) -> (BTreeMap<Uid, OperatorEntry>, BTreeMap<Uid, Vec<SplitSnapshot>>) {
         let mut sources: BTreeMap<Uid, Vec<SplitSnapshot>> = BTreeMap::new();
         let mut operators: BTreeMap<Uid, OperatorEntry> = BTreeMap::new();
+        self.turnover = Some(Turnover::default());
         for part in parts.into_values() {
             for (uid, snapshot) in part.operators {
+                for state in &snapshot.states {
+                    self.turnover = self.turnover.and_then(|all| Some(all.and(state.turnover?)));
+                }
                 self.note(&uid, &snapshot, &mut operators);
                 self.carried.add(&uid, snapshot);
             }

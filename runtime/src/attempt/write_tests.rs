@@ -30,7 +30,7 @@ fn part(index: u32, key: u8, value: &str) -> Part {
     let entry = Entry { op: Op::Put, namespace: &[], key: &[key], value: value.as_bytes() };
     entry::write(&mut bytes, entry).expect("short");
     let sections = vec![Section { group: KeyGroup(index as u16), entries: 1, bytes }];
-    let states = vec![StateSnapshot { state: "sum".into(), sections }];
+    let states = vec![StateSnapshot { state: "sum".into(), sections, turnover: None }];
     let snapshot = OperatorSnapshot { watermark: Timestamp::MIN, states };
     Part { operators: vec![(Uid::new("spend"), snapshot)], ..Part::default() }
 }
@@ -178,19 +178,20 @@ fn a_thousand_checkpoints_of_a_sum_take_little_room_and_few_files() {
     });
 }
 
-/// Both subtasks' rows of these keys, a kilobyte each.
-fn many(keys: std::ops::Range<u16>, value: u64) -> BTreeMap<Subtask, Part> {
+/// Both subtasks' rows of so many keys, a kilobyte each.
+fn many(keys: u16, value: u64, turnover: Option<Turnover>) -> BTreeMap<Subtask, Part> {
     let value = format!("{value} {}", "v".repeat(1000));
     let of = |index: u32| {
-        let (mut bytes, entries) = (Vec::new(), keys.len() as u64);
-        for key in keys.clone() {
+        let mut bytes = Vec::new();
+        for key in 0..keys {
             let (key, value) = (&key.to_be_bytes()[..], value.as_bytes());
             let entry = Entry { op: Op::Put, namespace: &[], key, value };
             entry::write(&mut bytes, entry).expect("short");
         }
         let mut part = part(index, 0, "");
-        part.operators[0].1.states[0].sections =
-            vec![Section { group: KeyGroup(index as u16), entries, bytes }];
+        let group = KeyGroup(index as u16);
+        let sections = vec![Section { group, entries: keys.into(), bytes }];
+        part.operators[0].1.states[0] = StateSnapshot { state: "sum".into(), sections, turnover };
         (subtask(index), part)
     };
     (0..2).map(of).collect()
@@ -201,22 +202,26 @@ fn where_nearly_everything_changes_everything_is_written() {
     let store = CheckpointStore::on_certain(Arc::new(InMemory::new()));
     block_on(async {
         let mut writer = writer(&store);
-        let (mut next, mut modes) = (1, String::new());
-        let mut step = async |keys: std::ops::Range<u16>, kind, count: usize| {
-            modes.clear();
+        let mut next = 1;
+        // So many of 1,000 entries change before each of some checkpoints.
+        let mut step = async |changed: Option<u16>, kind, count: usize| {
+            let mut modes = String::new();
             for _ in 0..count {
                 let barrier = barrier(&mut writer, next, kind);
-                write(&mut writer, barrier, many(keys.clone(), next)).await.expect("writes");
+                let full = barrier.mode == SnapshotMode::Full;
+                let keys = if full { 1000 } else { changed.unwrap_or(1000) };
+                let changed = changed.map(u64::from);
+                let turnover = changed.map(|changed| Turnover { changed, entries: 1000 });
+                write(&mut writer, barrier, many(keys, next, turnover)).await.expect("writes");
                 next += 1;
-                modes.push(if barrier.mode == SnapshotMode::Full { 'F' } else { 'D' });
+                modes.push(if full { 'F' } else { 'D' });
             }
-            modes.clone()
+            modes
         };
-        assert_eq!(step(0..1000, CheckpointKind::Savepoint, 1).await, "F");
-        assert_eq!(step(0..500, PERIODIC, 3).await, "DDD", "half of it");
-        assert_eq!(step(0..1000, CheckpointKind::Savepoint, 1).await, "F");
-        let expected = "DFFFFFFFFFFFFFFFDFFF";
-        assert_eq!(step(10..1000, PERIODIC, expected.len()).await, expected);
-        assert_eq!(step(0..2000, PERIODIC, 3).await, "FDF", "it grows, then it does not");
+        assert_eq!(step(Some(500), CheckpointKind::Savepoint, 1).await, "F");
+        assert_eq!(step(Some(500), PERIODIC, 3).await, "DDD", "half of it");
+        assert_eq!(step(Some(900), PERIODIC, 20).await, format!("D{}", "F".repeat(19)));
+        assert_eq!(step(Some(800), PERIODIC, 3).await, "FDD", "too little again");
+        assert_eq!(step(None, PERIODIC, 3).await, "DDD", "it is not known");
     });
 }

@@ -19,9 +19,7 @@ use crate::doors::{self, Sizes};
 /// deltas are so many times as long as what they change.
 const OVERDUE: usize = 2;
 /// Deltas of fewer bytes are no matter, however little state there is.
-pub const SMALL_DELTA: u64 = 1 << 20;
-/// A delta of more bytes is not compared with the whole state: part of that may be spilled.
-const LONG_DELTA: u64 = 128 << 20;
+const SMALL_DELTA: u64 = 1 << 20;
 
 /// The files of the newest checkpoint.
 #[derive(Clone, Debug, Default)]
@@ -80,20 +78,6 @@ impl Chain {
         let deltas = deltas.map(|entry| entry.bytes).sum::<u64>();
         let base = (self.bytes() - deltas).max(SMALL_DELTA);
         self.segments.len() > doors::sizes().segments * OVERDUE || deltas > base * OVERDUE as u64
-    }
-
-    /// Whether the newest segment holds nearly all rows that were there before it, and not many
-    /// more: then it is hardly shorter than everything.
-    #[must_use]
-    pub fn is_rewritten(&self) -> bool {
-        let Some(((newest, _), before)) = self.segments.split_last() else { return false };
-        let full = before.iter().map(|(entry, _)| entry);
-        let full = full.filter(|entry| entry.mode == SnapshotMode::Full);
-        let base = self.runs.iter().map(|run| run.entries).chain(full.map(|entry| entry.entries));
-        let rows = base.sum::<u64>();
-        let alike = rows - rows / 8..=rows + rows / 8;
-        let worth = (doors::sizes().small_delta..=LONG_DELTA).contains(&newest.bytes);
-        worth && rows > 0 && alike.contains(&newest.entries)
     }
 
     /// Adds the segment of the next checkpoint. A full one makes everything before it obsolete.

@@ -13,7 +13,6 @@ use futures::future::LocalBoxFuture;
 use riverrun_engine::element::BATCH_RECORDS;
 use riverrun_engine::time::Timestamp;
 
-use crate::checkpoint::chain::SMALL_DELTA;
 use crate::checkpoint::compaction::{SEGMENTS_MAX, SMALL_MIN};
 use crate::task::emitter::PART_RECORDS;
 use crate::task::inbox::CHANNEL_BATCHES;
@@ -47,8 +46,9 @@ pub struct Sizes {
     pub merge_bytes: u64,
     /// Segments that a manifest names before some are squashed.
     pub segments: usize,
-    /// Bytes of a delta that is too short to be compared with the whole state.
-    pub small_delta: u64,
+    /// Bytes of a checkpoint from which on the next holds everything where nearly everything
+    /// changes.
+    pub rewritten_min: u64,
 }
 
 impl Default for Sizes {
@@ -59,7 +59,8 @@ impl Default for Sizes {
             part_records: PART_RECORDS,
             merge_bytes: SMALL_MIN,
             segments: SEGMENTS_MAX,
-            small_delta: SMALL_DELTA,
+            // Less is not worth a merge.
+            rewritten_min: SMALL_MIN,
         }
     }
 }

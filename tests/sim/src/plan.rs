@@ -92,7 +92,7 @@ impl Life {
             part_records: chance.of_these(&[1, 4, 256]),
             merge_bytes: chance.of_these(&[1, 200, 2_000, 256 << 10]),
             segments: chance.of_these(&[1, 3, 16, 64]),
-            small_delta: chance.of_these(&[1, 1 << 20, 1 << 20]),
+            rewritten_min: chance.of_these(&[1, 256 << 10, 256 << 10]),
         };
         let mut life = Life {
             parallelism: chance.within(1, 4) as u32,

@@ -44,6 +44,7 @@ pub(super) fn merged(snapshots: &[StateSnapshot]) -> Vec<StateSnapshot> {
     let state = |(state, groups): (&str, BTreeMap<KeyGroup, Rows>)| StateSnapshot {
         state: state.to_owned(),
         sections: groups.into_iter().map(section).collect(),
+        turnover: None,
     };
     states.into_iter().map(state).collect()
 }

@@ -1,7 +1,7 @@
 //! What must be so in particular.
 
 use super::model::{Change, GROUPS, Subtask};
-use crate::checkpoint::{SnapshotMode, StateSnapshot};
+use crate::checkpoint::{SnapshotMode, StateSnapshot, Turnover};
 use crate::key::KeyGroupRange;
 
 fn subtask() -> Subtask {
@@ -32,6 +32,35 @@ fn what_comes_and_goes_between_two_barriers_is_never_written() {
     subtask.change(&Change::DropSlices(2));
     subtask.change(&Change::Fire(2));
     assert_eq!(entries(&delta(&mut subtask)), 0);
+}
+
+#[test]
+fn how_much_of_a_state_changed_is_known_while_it_is_in_memory() {
+    let mut subtask = Subtask::spilling(KeyGroupRange::all(GROUPS), true);
+    let mut after = |changes: Vec<Change>, mode, state: &str| {
+        changes.iter().for_each(|change| subtask.change(change));
+        let snapshot = subtask.snapshot(mode, 1000, |_| {});
+        snapshot.iter().find(|own| own.state == state).expect("is declared").turnover
+    };
+    let of = |changed, entries| Some(Turnover { changed, entries });
+    let add = |keys: std::ops::Range<u16>| keys.map(|key| Change::Add(key, 1)).collect();
+    let delta = SnapshotMode::Delta;
+    assert_eq!(after(add(0..100), SnapshotMode::Full, "values"), of(100, 100));
+    assert_eq!(after(add(50..100), delta, "values"), of(50, 100));
+    assert_eq!(after(add(99..101), SnapshotMode::Full, "values"), of(2, 101));
+    assert_eq!(after(Vec::new(), delta, "values"), of(0, 101));
+    let split = after(add(0..20_000), delta, "values").expect("in memory");
+    assert!(
+        split.entries == 20_000 && split.is_nearly_all(),
+        "{split:?}: about, as segments split"
+    );
+    assert_eq!(after(Vec::new(), delta, "lists"), of(0, 0));
+    assert_eq!(after(vec![Change::Push(1, 1)], delta, "lists"), None, "of many rows");
+    let slices = (0..40).map(|key| Change::AddToSlice(key as u8 % 4, key, 1)).collect();
+    assert_eq!(after(slices, delta, "slices"), of(40, 40));
+    assert_eq!(after(vec![Change::DropSlices(2)], delta, "slices"), of(0, 20));
+    subtask.store.evict(0, 50);
+    assert_eq!(self::delta(&mut subtask)[0].turnover, None, "some of it was evicted");
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl Runs<'_> {
                 added.map_err(unwritable(self.task))
             };
             let changes = self.files.changes(KeyGroup(group), uid, state).await?;
-            if let Some(mut puts) = self.files.puts(&changes)? {
+            if let Some(puts) = self.files.puts(&changes)? {
                 self.add_under((KeyGroup(group), uid, state), puts.rising(), add).await?;
                 continue;
             }
@@ -251,7 +251,7 @@ async fn squash(
             let changes = files.changes(KeyGroup(group), &uid.0, state).await?;
             let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
             let written = match files.puts(&changes)? {
-                Some(mut puts) => puts.write(&mut section.bytes),
+                Some(puts) => Ok(puts.write(&mut section.bytes)),
                 None => files.overlay(&changes)?.write(&mut section.bytes),
             };
             section.entries = written.map_err(|error| StoreError::Unwritable {

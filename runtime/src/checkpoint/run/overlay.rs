@@ -180,7 +180,7 @@ pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> 
             return with_removals(sorted, sections);
         }
     }
-    sorted.entries = puts.write(&mut sorted.bytes)?;
+    sorted.entries = puts.write(&mut sorted.bytes);
     Ok(sorted)
 }
 

@@ -132,6 +132,7 @@ proptest! {
         }
         prop_assert_eq!(found, expected);
         let removal = bytes_of(&[(Op::Delete, vec![0], vec![], vec![])]);
+        let mut puts = Puts::default();
         prop_assert!(!puts.add(&removal).expect("entries"), "it is not only puts");
     }
 }
