@@ -6,11 +6,14 @@
 
 use std::borrow::Borrow;
 
-use super::segment::{Segment, kept};
+use super::segment::{Segment, Slot, kept};
 use super::table::{Table, change};
 use crate::data::Key;
 use crate::key::KeyHash;
 use crate::operator::Result;
+
+/// Entries of so many bytes are more than is near a processor.
+const FAR_BYTES: usize = 16 << 20;
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Calls `step` for each record, in order, with the value of its key, made by `new` where there
@@ -50,6 +53,21 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             }
         }
         Ok(())
+    }
+
+    /// Looks at the entries of a batch, where there are so many that they lie far from the
+    /// processor: it waits for several at once here, which it cannot where each is used.
+    pub(super) fn look_ahead<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
+        if self.len_here() * size_of::<Slot<K, V>>() < FAR_BYTES {
+            return;
+        }
+        let mut seen = 0;
+        for (hash, key) in keys {
+            let slots = &self.segments[self.segment_of(hash)].slots;
+            let slot = slots.find(kept(hash), |slot| slot.key == *key);
+            seen ^= slot.map_or(0, |slot| slot.mark.hash());
+        }
+        std::hint::black_box(seen);
     }
 
     #[cold]

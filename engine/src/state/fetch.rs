@@ -127,7 +127,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn prefetch<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) -> Result<()> {
-        if self.cold.is_none() || self.layout.has_parts() {
+        if self.cold.is_none() {
+            self.look_ahead(keys);
+            return Ok(());
+        }
+        if self.layout.has_parts() {
             return Ok(());
         }
         let mut missed: Vec<Missed<K>> = Vec::new();

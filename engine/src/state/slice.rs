@@ -79,7 +79,13 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
     /// # Errors
     /// When the state cannot be read.
     pub fn prefetch<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) -> Result<()> {
-        if self.portioned.is_some() { Ok(()) } else { self.table.prefetch(keys) }
+        if self.portioned.is_none() {
+            return self.table.prefetch(keys);
+        }
+        if self.portions.is_none() {
+            self.table.look_ahead(keys);
+        }
+        Ok(())
     }
 
     /// Whether [`Slice::walk_part`] may show a key several times.
