@@ -131,10 +131,11 @@ impl Turnover {
         Turnover { changed: self.changed + other.changed, entries: self.entries + other.entries }
     }
 
-    /// Whether so much changed that all of it is hardly more: seven eighths.
+    /// Whether so much changed, half of it, that all of it is no more than what changed would be
+    /// written and merged.
     #[must_use]
-    pub fn is_nearly_all(self) -> bool {
-        self.changed >= self.entries - self.entries / 8
+    pub fn is_large(self) -> bool {
+        self.changed >= self.entries / 2
     }
 }
 

@@ -45,8 +45,7 @@ pub struct Writer {
     next: Next,
     /// How much changed before the last barrier, if that is known of every state.
     turnover: Option<Turnover>,
-    /// Whether the next checkpoint holds everything because nearly everything changed before the
-    /// last.
+    /// Whether the next checkpoint holds everything because so much changed before the last.
     rewrites: bool,
 }
 
@@ -118,9 +117,8 @@ impl Writer {
     }
 
     /// How much a checkpoint of `kind` must write: a savepoint everything, so that it needs no
-    /// other's files; any other what changed, if the store holds what it changed from. Where nearly
-    /// everything has changed everything is written too: that is hardly more, and nothing need be
-    /// merged.
+    /// other's files; any other what changed, if the store holds what it changed from. Where half of
+    /// everything changed, everything is written too: what changed would be written and merged.
     #[must_use]
     pub fn mode(&self, kind: CheckpointKind) -> SnapshotMode {
         if kind.is_pinned() || self.next == Next::Full || self.rewrites {
@@ -254,7 +252,7 @@ impl Writer {
         self.carried.clear();
         self.next = Next::Since(id.next());
         let worth = bytes >= doors::sizes().rewritten_min;
-        self.rewrites = worth && self.turnover.is_some_and(Turnover::is_nearly_all);
+        self.rewrites = worth && self.turnover.is_some_and(Turnover::is_large);
         if !barrier.kind.is_last() && !self.rewrites {
             self.merger.begin(&self.chain);
         }

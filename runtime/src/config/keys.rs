@@ -237,7 +237,7 @@ pub(super) fn defaults(job: &str, cores: u32, memory: Option<Bytes>, temp_dir: &
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
-            retain: 3,
+            retain: 2,
             lazy_from: Bytes::mib(64),
         },
         restart: RestartConfig {

@@ -51,7 +51,7 @@ fn how_much_of_a_state_changed_is_known_while_it_is_in_memory() {
     assert_eq!(after(Vec::new(), delta, "values"), of(0, 101));
     let split = after(add(0..20_000), delta, "values").expect("in memory");
     assert!(
-        split.entries == 20_000 && split.is_nearly_all(),
+        split.entries == 20_000 && split.changed > 19_000,
         "{split:?}: about, as segments split"
     );
     assert_eq!(after(Vec::new(), delta, "lists"), of(0, 0));

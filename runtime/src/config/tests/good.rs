@@ -15,7 +15,7 @@ fn the_defaults() {
     assert_eq!(config.checkpoint.path, ".riverrun/fraud/checkpoints");
     assert_eq!(config.checkpoint.interval, Duration::from_secs(1));
     assert_eq!(config.checkpoint.timeout, Duration::from_secs(600));
-    assert_eq!((config.checkpoint.min_pause, config.checkpoint.retain), (Duration::ZERO, 3));
+    assert_eq!((config.checkpoint.min_pause, config.checkpoint.retain), (Duration::ZERO, 2));
     assert_eq!((config.memory, config.memory.to_string()), (Bytes::mib(6144), "6GiB".to_owned()));
     assert_eq!(config.spill.dir, ".riverrun/fraud/spill");
     assert_eq!(config.restart.attempts, 10);
@@ -153,7 +153,7 @@ path = "/data/cp"    # --conf checkpoint.path
 interval = "1s"      # default
 timeout = "10m"      # default
 min_pause = "0s"     # default
-retain = 3           # default
+retain = 2           # default
 lazy_from = "64MiB"  # default
 
 [spill]
