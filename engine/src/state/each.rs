@@ -13,7 +13,7 @@ use crate::key::KeyHash;
 use crate::operator::Result;
 
 /// Entries of so many bytes are more than is near a processor.
-const FAR_BYTES: usize = 16 << 20;
+const FAR_BYTES: usize = 4 << 20;
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Calls `step` for each record, in order, with the value of its key, made by `new` where there

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::checkpoint::{OperatorSnapshot, Section};
+use riverrun_engine::checkpoint::{OperatorSnapshot, Section, SnapshotMode};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
 
@@ -17,6 +17,9 @@ use crate::checkpoint::segment::SORTED_FROM;
 
 /// What failed checkpoints may leave, in bytes.
 pub const BYTES_MAX: u64 = 256 << 20;
+/// Less than this, where it is everything, is soon read whole: a restore need not find rows in it
+/// by key, and nothing is sorted.
+const UNSORTED_MAX: u64 = 64 << 20;
 /// Above this the entries of each row are squashed to the last one.
 const SQUASH_FROM: u64 = 32 << 20;
 
@@ -65,16 +68,19 @@ impl Carried {
     }
 
     /// A segment of it all, for a job with `groups` key groups. Long sections are sorted, so that a
-    /// restore can read them by key; others of this thread have their turn between two of them.
+    /// restore can read them by key, unless it is everything and not much; others of this thread
+    /// have their turn between two of them.
     ///
     /// # Errors
     /// A name that is too long; sections that are not entries.
-    pub async fn segment(&self, groups: u16) -> anyhow::Result<Written> {
+    pub async fn segment(&self, groups: u16, mode: SnapshotMode) -> anyhow::Result<Written> {
+        let short = mode == SnapshotMode::Full && self.bytes < UNSORTED_MAX;
+        let sorted_from = if short { usize::MAX } else { SORTED_FROM };
         let mut writer = SegmentWriter::new();
         let mut by_group = vec![0; groups.into()];
         for ((group, uid, state), sections) in &self.sections {
             let written = &mut by_group[usize::from(group.0)];
-            if sections.iter().map(|section| section.bytes.len()).sum::<usize>() >= SORTED_FROM {
+            if sections.iter().map(|section| section.bytes.len()).sum::<usize>() >= sorted_from {
                 let section = sorted(*group, sections)?;
                 *written += section.bytes.len() as u64;
                 writer.add_sorted(uid, state, &section)?;
@@ -131,7 +137,8 @@ mod tests {
             assert!(carried.bytes() < SQUASH_FROM * 3, "round {round}");
         }
         carried.squash().expect("entries");
-        let (bytes, entries, by_group) = block_on(carried.segment(4)).expect("short names");
+        let (bytes, entries, by_group) =
+            block_on(carried.segment(4, SnapshotMode::Delta)).expect("short names");
         assert_eq!(entries, 15, "one of each row");
         assert!(bytes.len() < 16 << 20);
         assert_eq!(by_group.iter().sum::<u64>(), carried.bytes());
@@ -141,6 +148,6 @@ mod tests {
         }
         assert!(!carried.fits().expect("entries"), "nothing to squash");
         carried.clear();
-        assert_eq!(block_on(carried.segment(4)).expect("empty").1, 0);
+        assert_eq!(block_on(carried.segment(4, SnapshotMode::Delta)).expect("empty").1, 0);
     }
 }

@@ -270,7 +270,7 @@ impl Writer {
         if mode == SnapshotMode::Delta && self.carried.bytes() == 0 {
             return Ok(None);
         }
-        let segment = self.carried.segment(self.key_groups).await;
+        let segment = self.carried.segment(self.key_groups, mode).await;
         let (bytes, entries, by_group) = segment.map_err(|error| StoreError::Unwritable {
             checkpoint: id,
             reason: format!("{error:#}"),

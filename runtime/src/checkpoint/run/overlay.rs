@@ -175,13 +175,30 @@ impl Overlay {
 pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
     let mut sorted = Section { group, entries: 0, bytes: Vec::new() };
     let mut puts = Puts::default();
-    for section in sections {
-        if !puts.add(&section.bytes)? {
-            return with_removals(sorted, sections);
+    for (at, section) in sections.iter().enumerate() {
+        // What is removed first is of what was before all this.
+        let (removals, rest) = if at == 0 { removals_of(&section.bytes)? } else { (0, 0) };
+        if !puts.add(&section.bytes[rest..])? {
+            let nothing = Section { group, entries: 0, bytes: Vec::new() };
+            return with_removals(nothing, sections);
+        }
+        sorted.entries += removals;
+        sorted.bytes.extend_from_slice(&section.bytes[..rest]);
+    }
+    sorted.entries += puts.write(&mut sorted.bytes);
+    Ok(sorted)
+}
+
+/// With how many entries that are no puts a section begins, and where they end.
+fn removals_of(section: &[u8]) -> anyhow::Result<(u64, usize)> {
+    let (mut removals, mut rest) = (0, section);
+    loop {
+        let at = section.len() - rest.len();
+        match entry::read(&mut rest)? {
+            Some(entry) if entry.op != Op::Put => removals += 1,
+            _ => return Ok((removals, at)),
         }
     }
-    sorted.entries = puts.write(&mut sorted.bytes);
-    Ok(sorted)
 }
 
 fn with_removals(mut sorted: Section, sections: &[Section]) -> anyhow::Result<Section> {

@@ -109,6 +109,35 @@ proptest! {
 
 proptest! {
     #[test]
+    fn what_removes_first_and_then_puts_does_the_same_sorted(
+        before in prop::collection::vec(operation(), 0..20),
+        after in prop::collection::vec(operation(), 0..40),
+        cut in 0..40_usize,
+    ) {
+        let mut model = Model::new();
+        apply(&mut model, &bytes_of(&before));
+        let (mut first, second): (Vec<_>, Vec<_>) =
+            after.into_iter().enumerate().partition(|(at, (op, ..))| *at < cut || *op != Op::Put);
+        first.sort_by_key(|(_, (op, ..))| *op == Op::Put);
+        let section = |operations: Vec<(usize, Operation)>| {
+            let operations: Vec<_> = operations.into_iter().map(|(_, own)| own).collect();
+            let (group, entries) = (KeyGroup(1), operations.len() as u64);
+            Section { group, entries, bytes: bytes_of(&operations).to_vec() }
+        };
+        let sections = [section(first), section(second)];
+        let sorted = sorted(KeyGroup(1), &sections).expect("entries");
+        let mut expected = model.clone();
+        sections.iter().for_each(|section| apply(&mut expected, &section.bytes));
+        apply(&mut model, &sorted.bytes);
+        prop_assert_eq!(model, expected);
+        let mut writer = SegmentWriter::new();
+        writer.add_sorted(&Uid::new("spend"), "sum", &sorted).expect("it is in order");
+        let mut rest = &sorted.bytes[..];
+        let entries = std::iter::from_fn(|| entry::read(&mut rest).expect("entries"));
+        prop_assert_eq!(entries.count() as u64, sorted.entries);
+    }
+
+    #[test]
     fn puts_rise_and_the_last_of_each_row_counts(
         drawn in prop::collection::vec((0..2_u8, 0..3_usize, 0..40_u8, any::<u8>()), 0..80),
         cut in 0..80_usize,
