@@ -12,7 +12,7 @@ use crate::data::Key;
 use crate::key::KeyHash;
 use crate::operator::Result;
 
-/// Entries of so many bytes are more than is near a processor.
+/// Entries of so many bytes do not all lie near a processor.
 const FAR_BYTES: usize = 4 << 20;
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
