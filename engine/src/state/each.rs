@@ -12,7 +12,7 @@ use crate::data::Key;
 use crate::key::KeyHash;
 use crate::operator::Result;
 
-/// Entries of so many bytes do not all lie near a processor.
+/// Entries of so many bytes do not all lie in the caches.
 const FAR_BYTES: usize = 4 << 20;
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
@@ -55,8 +55,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(())
     }
 
-    /// Looks at the entries of a batch, where there are so many that they lie far from the
-    /// processor: it waits for several at once here, which it cannot where each is used.
+    /// Looks at the entries of a batch, where the table is larger than caches: here several are
+    /// waited for at once, which they cannot be where each is used.
     pub(super) fn look_ahead<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
         if self.len_here() * size_of::<Slot<K, V>>() < FAR_BYTES {
             return;

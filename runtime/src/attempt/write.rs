@@ -117,8 +117,8 @@ impl Writer {
     }
 
     /// How much a checkpoint of `kind` must write: a savepoint everything, so that it needs no
-    /// other's files; any other what changed, if the store holds what it changed from. Where half of
-    /// everything changed, everything is written too: what changed would be written and merged.
+    /// other's files; any other what changed, if the store holds what it changed from. Where half
+    /// of everything changed, everything is written too: what changed would be written and merged.
     #[must_use]
     pub fn mode(&self, kind: CheckpointKind) -> SnapshotMode {
         if kind.is_pinned() || self.next == Next::Full || self.rewrites {
