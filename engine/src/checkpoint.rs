@@ -110,17 +110,17 @@ pub struct StateSnapshot {
     pub state: String,
     /// Ascending by key group; groups without entries are absent.
     pub sections: Vec<Section>,
-    /// `None` where it is not known: part of the state is not in memory, or its entries may be many
-    /// rows.
+    /// In entries. `None` where it is not known: part of the state is not in memory, or its entries
+    /// may be many rows.
     pub turnover: Option<Turnover>,
 }
 
 /// How much of a state changed in the interval before a barrier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turnover {
-    /// The entries that changed, about.
+    /// What changed, about.
     pub changed: u64,
-    /// All there were at the barrier.
+    /// All there was at the barrier.
     pub entries: u64,
 }
 
@@ -129,13 +129,6 @@ impl Turnover {
     #[must_use]
     pub fn and(self, other: Turnover) -> Turnover {
         Turnover { changed: self.changed + other.changed, entries: self.entries + other.entries }
-    }
-
-    /// Whether so much changed, half of it, that all of it is no more than what changed would be
-    /// written and merged.
-    #[must_use]
-    pub fn is_large(self) -> bool {
-        self.changed >= self.entries / 2
     }
 }
 

@@ -122,7 +122,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// Brings back what is not in memory of the keys of a batch, with one read of the spill and,
-    /// after a lazy restore, one of the files.
+    /// after a lazy restore, one of the files; where all of a large table is, looks ahead at the
+    /// entries.
     ///
     /// # Errors
     /// When the state cannot be read.

@@ -162,7 +162,7 @@ const LISTED_MIN: usize = 16;
 impl Listed {
     #[inline]
     pub(super) fn push(&mut self, hash: KeyHash, entries: usize) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         if self.many {
             return;
         }

@@ -279,7 +279,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         }
         let at = self.segment_of(hash);
         let Table { segments, logs, layout, dirty, len, .. } = self;
-        let Segment { slots, then, group, .. } = &mut segments[at];
+        let Segment { slots, now, then, group, .. } = &mut segments[at];
         let Ok(mut found) = slots.find_entry(kept(hash), |slot| slot.key == *key) else {
             return Ok(None);
         };
@@ -287,6 +287,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         write_before(found.get_mut(), then, &mut **layout, log_then, *dirty)?;
         let (slot, _) = found.remove();
         *len -= 1;
+        if slot.mark.is(*dirty) {
+            now.count = now.count.saturating_sub(1);
+        }
         let logged = !crate::planted!("state.removal.unlogged");
         if *dirty != Dirty::No && slot.mark.is_stored() && logged {
             layout.delete(&slot.key, log)?;

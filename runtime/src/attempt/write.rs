@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_engine::checkpoint::{Barrier, CheckpointId, CheckpointKind, SnapshotMode};
-use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot, Turnover};
+use riverrun_engine::checkpoint::{OperatorSnapshot, SplitSnapshot, StateSnapshot, Turnover};
 use riverrun_engine::crash_point;
 use riverrun_engine::graph::{Graph, Uid};
 use riverrun_engine::planted;
@@ -43,11 +43,49 @@ pub struct Writer {
     /// Bytes of all segments so far.
     delta_bytes: u64,
     next: Next,
-    /// How much changed before the last barrier, if that is known of every state.
-    turnover: Option<Turnover>,
+    rows: RowBytes,
     /// Whether the next checkpoint holds everything because so much changed before the last.
     rewrites: bool,
 }
+
+/// By operator and state: how long a row was when some were last written.
+#[derive(Debug, Default)]
+struct RowBytes(BTreeMap<Uid, BTreeMap<String, u64>>);
+
+impl RowBytes {
+    /// The turnover of a state in bytes, about: the lengths of rows are known once one was written.
+    fn bytes_of(&mut self, uid: &Uid, state: &StateSnapshot) -> Option<Turnover> {
+        let rows = state.sections.iter().map(|section| section.entries).sum::<u64>();
+        let bytes = state.sections.iter().map(|section| section.bytes.len() as u64).sum::<u64>();
+        if rows > 0 {
+            let lengths = self.0.entry(uid.clone()).or_default();
+            lengths.insert(state.state.clone(), bytes.div_ceil(rows));
+        }
+        match state.turnover? {
+            Turnover { entries: 0, .. } => Some(Turnover::default()),
+            Turnover { changed, entries } => {
+                let each = *self.0.get(uid)?.get(&state.state)?;
+                Some(Turnover { changed: changed * each, entries: entries * each })
+            }
+        }
+    }
+}
+
+/// Whether so many bytes changed, of so many, that the next checkpoint is to hold everything: half
+/// of them, since they would be written, and then merged. Not where that is so much that writing it
+/// would take long, or memory that is not there.
+fn is_worth_rewriting(bytes: Turnover) -> bool {
+    bytes.changed >= doors::sizes().rewritten_min
+        && bytes.changed * 2 >= bytes.entries
+        && bytes.entries <= REWRITTEN_MAX
+}
+
+/// So many bytes of state, and no more, are written all in place of what changed.
+const REWRITTEN_MAX: u64 = 128 << 20;
+
+/// What the parts of a checkpoint say.
+type Collected =
+    (BTreeMap<Uid, OperatorEntry>, BTreeMap<Uid, Vec<SplitSnapshot>>, Option<Turnover>);
 
 /// Between two tries to store a checkpoint that must not be left out.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -96,7 +134,7 @@ impl Writer {
             carried: Carried::default(),
             delta_bytes: 0,
             next,
-            turnover: None,
+            rows: RowBytes::default(),
             rewrites: false,
             store,
             attempt,
@@ -187,9 +225,15 @@ impl Writer {
             let reason = "what changed before it was given up, the next one writes everything";
             return Err(StoreError::Unwritable { checkpoint, reason: reason.to_owned() });
         }
-        let (operators, sources) = self.collect(parts);
+        let (operators, sources, turnover) = self.collect(parts);
         let rest = (operators, sources, prepared);
         let written = self.store_all(barrier, created, rest, until).await;
+        if written.is_ok() {
+            self.rewrites = turnover.is_some_and(is_worth_rewriting);
+            if !barrier.kind.is_last() && !self.rewrites {
+                self.merger.begin(&self.chain);
+            }
+        }
         if written.is_err() && barrier.mode == SnapshotMode::Delta {
             if planted!("delta.failed.forgotten") {
                 self.carried.clear();
@@ -251,11 +295,6 @@ impl Writer {
         self.chain = chain;
         self.carried.clear();
         self.next = Next::Since(id.next());
-        let worth = bytes >= doors::sizes().rewritten_min;
-        self.rewrites = worth && self.turnover.is_some_and(Turnover::is_large);
-        if !barrier.kind.is_last() && !self.rewrites {
-            self.merger.begin(&self.chain);
-        }
         self.delta_bytes += bytes;
         Ok((manifest, Written { bytes, storage: self.storage() }))
     }
@@ -279,18 +318,17 @@ impl Writer {
         Ok(Some((entry, by_group)))
     }
 
-    /// Takes the changes out of `parts`, and says what the manifest must know beside them.
-    fn collect(
-        &mut self,
-        parts: BTreeMap<Subtask, Part>,
-    ) -> (BTreeMap<Uid, OperatorEntry>, BTreeMap<Uid, Vec<SplitSnapshot>>) {
+    /// Takes the changes out of `parts`, and says what the manifest must know beside them, and how
+    /// many bytes changed of how many, if that is known of every state.
+    fn collect(&mut self, parts: BTreeMap<Subtask, Part>) -> Collected {
         let mut sources: BTreeMap<Uid, Vec<SplitSnapshot>> = BTreeMap::new();
         let mut operators: BTreeMap<Uid, OperatorEntry> = BTreeMap::new();
-        self.turnover = Some(Turnover::default());
+        let mut turnover = Some(Turnover::default());
         for part in parts.into_values() {
             for (uid, snapshot) in part.operators {
                 for state in &snapshot.states {
-                    self.turnover = self.turnover.and_then(|all| Some(all.and(state.turnover?)));
+                    let own = self.rows.bytes_of(&uid, state);
+                    turnover = turnover.and_then(|all| Some(all.and(own?)));
                 }
                 self.note(&uid, &snapshot, &mut operators);
                 self.carried.add(&uid, snapshot);
@@ -299,7 +337,7 @@ impl Writer {
                 sources.entry(uid).or_default().extend(splits);
             }
         }
-        (operators, sources)
+        (operators, sources, turnover)
     }
 
     fn note(

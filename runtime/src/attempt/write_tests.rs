@@ -223,5 +223,34 @@ fn where_half_of_everything_changes_everything_is_written() {
         assert_eq!(step(Some(600), PERIODIC, 20).await, format!("D{}", "F".repeat(19)));
         assert_eq!(step(Some(400), PERIODIC, 3).await, "FDD", "too little again");
         assert_eq!(step(None, PERIODIC, 3).await, "DDD", "it is not known");
+        assert_eq!(step(Some(600), PERIODIC, 2).await, "DF");
+        assert_eq!(step(Some(0), PERIODIC, 3).await, "FDD", "nothing changes any more");
     });
+}
+
+#[test]
+fn bytes_say_whether_everything_is_written_not_entries() {
+    let state = |name: &str, (rows, row_bytes): (u64, usize), changed, entries| StateSnapshot {
+        state: name.to_owned(),
+        sections: vec![Section {
+            group: KeyGroup(0),
+            entries: rows,
+            bytes: vec![0; rows as usize * row_bytes],
+        }],
+        turnover: Some(Turnover { changed, entries }),
+    };
+    let (mut rows, uid) = (RowBytes::default(), Uid::new("spend"));
+    let counts = rows.bytes_of(&uid, &state("count", (100_000, 16), 100_000, 100_000));
+    let counts = counts.expect("rows were written");
+    assert_eq!(counts, Turnover { changed: 1_600_000, entries: 1_600_000 });
+    assert!(is_worth_rewriting(counts));
+    assert_eq!(rows.bytes_of(&uid, &state("text", (0, 0), 0, 1_000)), None, "how long are they?");
+    rows.bytes_of(&uid, &state("text", (1_000, 10_000), 1_000, 1_000)).expect("rows were written");
+    let texts = rows.bytes_of(&uid, &state("text", (0, 0), 0, 1_000)).expect("is known");
+    assert_eq!(texts, Turnover { changed: 0, entries: 10_000_000 });
+    assert!(!is_worth_rewriting(counts.and(texts)), "few changes of long rows");
+    let of = |changed, entries| is_worth_rewriting(Turnover { changed, entries });
+    assert!(!of(0, 100 << 20) && !of(0, 0), "nothing changes");
+    assert!(!of(100 << 20, 200 << 20), "it is too much");
+    assert!(of(1 << 20, 2 << 20) && !of(1 << 20, (2 << 20) + 1));
 }

@@ -46,7 +46,7 @@ pub struct Sizes {
     pub merge_bytes: u64,
     /// Segments that a manifest names before some are squashed.
     pub segments: usize,
-    /// Bytes of a checkpoint from which on the next holds everything where half of it changed.
+    /// Bytes that change from which on the next checkpoint holds everything, where they are half.
     pub rewritten_min: u64,
 }
 

@@ -49,6 +49,8 @@ fn how_much_of_a_state_changed_is_known_while_it_is_in_memory() {
     assert_eq!(after(add(50..100), delta, "values"), of(50, 100));
     assert_eq!(after(add(99..101), SnapshotMode::Full, "values"), of(2, 101));
     assert_eq!(after(Vec::new(), delta, "values"), of(0, 101));
+    let come_and_gone = (200..300).flat_map(|key| [Change::Add(key, 1), Change::Remove(key)]);
+    assert_eq!(after(come_and_gone.collect(), delta, "values"), of(0, 101));
     let split = after(add(0..20_000), delta, "values").expect("in memory");
     assert!(
         split.entries == 20_000 && split.changed > 19_000,

@@ -5,8 +5,8 @@
 //! is looked up in the same order.
 //!
 //! Sorted are numbers, one for each put: the bits of its row's beginning from the first on in which
-//! any two rows differ, and its place. Numbers alike in those bits are few, or puts of one row, and
-//! are told apart by the rows themselves.
+//! any two rows differ, and its place. Those alike in these bits are put in order by the rows
+//! themselves.
 
 use riverrun_engine::state::entry::{self, Entry, Op};
 
@@ -103,7 +103,10 @@ impl<'a> Puts<'a> {
         let row = |number: &u128| row_of(self.puts[(number & PLACE) as usize]);
         for alike in numbers.chunk_by_mut(|a, b| a | PLACE == b | PLACE) {
             if alike.len() > 1 {
-                alike.sort_by(|a, b| row(a).cmp(&row(b)));
+                // Read once: where keys begin alike these are all of them.
+                let mut rows: Vec<_> = alike.iter().map(|number| (row(number), *number)).collect();
+                rows.sort_by_key(|(row, _)| *row);
+                alike.iter_mut().zip(rows).for_each(|(at, (_, number))| *at = number);
             }
         }
         numbers
