@@ -2,6 +2,7 @@
 //! writes only what changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use riverrun::connectors::memory::{MemoryOutput, MemorySource};
@@ -43,34 +44,39 @@ fn run(
 fn a_restart_goes_on_from_runs_and_writes_only_what_changes() {
     let (world, output) = (World::new(), MemoryOutput::new());
     let (source, input) = MemorySource::live(1);
+    // How often each key of a third was pushed.
+    let times = Arc::new([const { AtomicU64::new(1) }; 3]);
     let feed = {
         let (input, runs) = (input.clone(), world.folder.path().join("runs"));
+        let times = times.clone();
         move || {
-            for _ in 0..5 {
-                (0..KEYS).for_each(|n| input.push(0, n));
-                std::thread::sleep(Duration::from_millis(400));
-            }
-            // A merge takes as long as the machine makes it; the next manifest takes it up.
+            (0..KEYS).for_each(|n| input.push(0, n));
+            std::thread::sleep(Duration::from_millis(400));
+            // A merge takes as long as the machine makes it; the next manifest takes it up. Where
+            // half of everything changes nothing need be merged: so a third at a time.
             let merged = || std::fs::read_dir(&runs).is_ok_and(|files| files.count() > 0);
-            for _ in 0..600 {
-                std::thread::sleep(Duration::from_millis(100));
-                if merged() {
+            for third in (0..3).cycle().take(150) {
+                let done = merged();
+                (third..KEYS).step_by(3).for_each(|n| input.push(0, n));
+                times[third as usize].fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(400));
+                if done {
                     break;
                 }
             }
-            (0..KEYS).for_each(|n| input.push(0, n));
-            std::thread::sleep(Duration::from_millis(400));
         }
     };
     let first = run(&world, &source, &output, feed).storage();
     assert!(first.merges > 0 && first.merges_failed == 0, "{first:?}");
     assert!(world.folder.path().join("runs").is_dir());
-    assert_eq!(output.items().len() as u64, 6 * KEYS);
+    let times = times.each_ref().map(|times| times.load(Ordering::Relaxed));
+    let pushed = (0..KEYS).map(|n| times[n as usize % 3]).sum::<u64>();
+    assert_eq!(output.items().len() as u64, pushed);
 
-    for times in 7..9 {
+    for times in times[0] + 1..times[0] + 3 {
         let input = input.clone();
         let feed = move || {
-            (0..100).for_each(|n| input.push(0, n));
+            (0..300).step_by(3).for_each(|n| input.push(0, n));
             std::thread::sleep(Duration::from_millis(200));
         };
         let again = run(&world, &source, &output, feed).storage();
