@@ -56,15 +56,16 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// Looks at the entries of a batch, where the table is larger than caches: here several are
-    /// waited for at once, which they cannot be where each is used.
+    /// waited for at once, which they cannot be where each is used. The fewer steps lie between two
+    /// of them, the more they are: segments are found before.
     pub(super) fn look_ahead<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
         if self.len_here() * size_of::<Slot<K, V>>() < FAR_BYTES {
             return;
         }
+        let placed = keys.map(|(hash, key)| (self.segment_of(hash), kept(hash), key));
         let mut seen = 0;
-        for (hash, key) in keys {
-            let slots = &self.segments[self.segment_of(hash)].slots;
-            let slot = slots.find(kept(hash), |slot| slot.key == *key);
+        for (at, hash, key) in placed.collect::<Vec<_>>() {
+            let slot = self.segments[at].slots.find(hash, |slot| slot.key == *key);
             seen ^= slot.map_or(0, |slot| slot.mark.hash());
         }
         std::hint::black_box(seen);

@@ -17,8 +17,7 @@ use crate::checkpoint::segment::SORTED_FROM;
 
 /// What failed checkpoints may leave, in bytes.
 pub const BYTES_MAX: u64 = 256 << 20;
-/// Less than this, where it is everything, is soon read whole: a restore need not find rows in it
-/// by key, and nothing is sorted.
+/// No more than this is written without being sorted, even where a restore would read it whole.
 const UNSORTED_MAX: u64 = 64 << 20;
 /// Above this the entries of each row are squashed to the last one.
 const SQUASH_FROM: u64 = 32 << 20;
@@ -68,13 +67,18 @@ impl Carried {
     }
 
     /// A segment of it all, for a job with `groups` key groups. Long sections are sorted, so that a
-    /// restore can read them by key, unless it is everything and not much; others of this thread
-    /// have their turn between two of them.
+    /// restore can read them by key, unless it is everything and less than `lazy_from` bytes, which
+    /// a restore reads whole; others of this thread have their turn between two of them.
     ///
     /// # Errors
     /// A name that is too long; sections that are not entries.
-    pub async fn segment(&self, groups: u16, mode: SnapshotMode) -> anyhow::Result<Written> {
-        let short = mode == SnapshotMode::Full && self.bytes < UNSORTED_MAX;
+    pub async fn segment(
+        &self,
+        groups: u16,
+        mode: SnapshotMode,
+        lazy_from: u64,
+    ) -> anyhow::Result<Written> {
+        let short = mode == SnapshotMode::Full && self.bytes < lazy_from.min(UNSORTED_MAX);
         let sorted_from = if short { usize::MAX } else { SORTED_FROM };
         let mut writer = SegmentWriter::new();
         let mut by_group = vec![0; groups.into()];
@@ -138,7 +142,7 @@ mod tests {
         }
         carried.squash().expect("entries");
         let (bytes, entries, by_group) =
-            block_on(carried.segment(4, SnapshotMode::Delta)).expect("short names");
+            block_on(carried.segment(4, SnapshotMode::Delta, 0)).expect("short names");
         assert_eq!(entries, 15, "one of each row");
         assert!(bytes.len() < 16 << 20);
         assert_eq!(by_group.iter().sum::<u64>(), carried.bytes());
@@ -148,6 +152,19 @@ mod tests {
         }
         assert!(!carried.fits().expect("entries"), "nothing to squash");
         carried.clear();
-        assert_eq!(block_on(carried.segment(4, SnapshotMode::Delta)).expect("empty").1, 0);
+        assert_eq!(block_on(carried.segment(4, SnapshotMode::Delta, 0)).expect("empty").1, 0);
+    }
+
+    #[test]
+    fn everything_is_sorted_where_a_restore_would_be_lazy() {
+        let (mut carried, uid) = (Carried::default(), Uid::new("spend"));
+        for key in (0..200).rev() {
+            carried.add(&uid, snapshot(0, key, &[7; 1 << 10]));
+        }
+        let written =
+            |mode, lazy_from| block_on(carried.segment(1, mode, lazy_from)).expect("short names").0;
+        let sorted = written(SnapshotMode::Delta, u64::MAX);
+        assert!(written(SnapshotMode::Full, carried.bytes()) == sorted);
+        assert!(written(SnapshotMode::Full, carried.bytes() + 1) != sorted);
     }
 }

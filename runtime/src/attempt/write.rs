@@ -309,7 +309,8 @@ impl Writer {
         if mode == SnapshotMode::Delta && self.carried.bytes() == 0 {
             return Ok(None);
         }
-        let segment = self.carried.segment(self.key_groups, mode).await;
+        let segment =
+            self.carried.segment(self.key_groups, mode, self.store.lazy_from_bytes()).await;
         let (bytes, entries, by_group) = segment.map_err(|error| StoreError::Unwritable {
             checkpoint: id,
             reason: format!("{error:#}"),

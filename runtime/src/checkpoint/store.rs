@@ -133,6 +133,12 @@ impl CheckpointStore {
         CheckpointStore { lazy_from: bytes, ..self }
     }
 
+    /// From how many bytes of state on a checkpoint is restored lazily.
+    #[must_use]
+    pub fn lazy_from_bytes(&self) -> u64 {
+        self.lazy_from
+    }
+
     /// Whether a checkpoint with so many bytes of state is restored lazily: never again once any
     /// damage was found here, so that it is refused by name before a record is read.
     #[must_use]
