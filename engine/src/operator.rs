@@ -8,7 +8,6 @@ use crate::checkpoint::RestoredTime;
 use crate::clock::Clock;
 use crate::data::Data;
 use crate::element::Batch;
-use crate::key::KeyHash;
 use crate::metrics::OperatorMetrics;
 use crate::output::{Output, SideOutput};
 use crate::state::StateStore;
@@ -132,12 +131,6 @@ impl<'a, O: Data> OperatorContext<'a, O> {
     #[inline]
     pub fn emit(&mut self, item: O, timestamp: Timestamp) {
         self.output.emit(item, timestamp);
-    }
-
-    /// Emits one record with the hash of its key.
-    #[inline]
-    pub fn emit_keyed(&mut self, item: O, timestamp: Timestamp, hash: KeyHash) {
-        self.output.emit_keyed(item, timestamp, hash);
     }
 
     /// Emits a whole batch.

@@ -8,7 +8,6 @@ use std::marker::PhantomData;
 use crate::data::Data;
 use crate::element::{BATCH_RECORDS, Batch, Origins};
 use crate::erased::AnyBatch;
-use crate::key::KeyHash;
 use crate::time::Timestamp;
 
 /// The name and type of a second output: `const LATE: SideOutput<Click> =
@@ -112,12 +111,6 @@ impl<O: Data> Output<O> {
     #[inline]
     pub fn emit(&mut self, item: O, timestamp: Timestamp) {
         self.open().push(item, timestamp);
-    }
-
-    /// Emits one record with the hash of its key.
-    #[inline]
-    pub fn emit_keyed(&mut self, item: O, timestamp: Timestamp, hash: KeyHash) {
-        self.open().push_keyed(item, timestamp, hash);
     }
 
     /// Emits a whole batch; an empty one is dropped.
