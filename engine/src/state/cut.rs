@@ -7,7 +7,7 @@
 //! Invariant: an interval is written whole before the next cut, so two parities tell the entries
 //! of one from those of the other.
 
-use super::layout::Rows;
+use super::layout::{Due, Rows};
 use super::log::Log;
 use super::segment::{Dirty, Pending, Segment, kept};
 use super::table::{Table, write};
@@ -96,16 +96,13 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         match then {
             Pending::Nothing => return Ok(true),
             Pending::All => {
-                let changed = |mark: super::segment::Mark| *dirty != Dirty::No && mark.is(*dirty);
-                for slot in slots.iter_mut().filter(|slot| !changed(slot.mark)) {
-                    write(slot, Rows::All, &mut **layout, log)?;
-                }
+                let tracked = *dirty != Dirty::No;
+                let due = if tracked { Due::Unmarked(*dirty) } else { Due::All };
+                layout.write_due(slots, due, log)?;
                 budget.spend(slots.len());
             }
             Pending::Changed(listed) if listed.many => {
-                for slot in slots.iter_mut().filter(|slot| slot.mark.is(cut)) {
-                    write(slot, Rows::Changed, &mut **layout, log)?;
-                }
+                layout.write_due(slots, Due::Marked(cut), log)?;
                 budget.spend(slots.len());
             }
             Pending::Changed(listed) => {

@@ -18,8 +18,9 @@
 //! collection. A delete removes every row of its namespace whose key begins with its key; because
 //! encoded keys are prefix-free, that is one row where a key has one value.
 
-/// What an entry does.
+/// What an entry does. As large as a word, so that an entry is moved in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum Op {
     /// The key has this value.
     Put,
@@ -117,7 +118,19 @@ fn make_bytes(
     Ok(())
 }
 
+#[inline]
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> anyhow::Result<&'a [u8]> {
+    if let Some((len @ ..0x80, tail)) = rest.split_first()
+        && let Some((bytes, tail)) = tail.split_at_checked(usize::from(*len))
+    {
+        *rest = tail;
+        return Ok(bytes);
+    }
+    take_long(rest)
+}
+
+#[inline(never)]
+fn take_long<'a>(rest: &mut &'a [u8]) -> anyhow::Result<&'a [u8]> {
     let mut len = 0_u64;
     for shift in (0..35).step_by(7) {
         let (byte, tail) = rest.split_first().ok_or_else(cut)?;
@@ -132,6 +145,12 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> anyhow::Result<&'a [u8]> {
     anyhow::bail!("a length of more than 32 bits")
 }
 
+#[cold]
+fn unknown(op: u8) -> anyhow::Error {
+    anyhow::anyhow!("unknown entry kind {op}")
+}
+
+#[cold]
 fn cut() -> anyhow::Error {
     anyhow::anyhow!("the section ends within an entry")
 }
@@ -140,19 +159,31 @@ fn cut() -> anyhow::Error {
 ///
 /// # Errors
 /// When the bytes are not entries.
+#[inline]
 pub fn read<'a>(rest: &mut &'a [u8]) -> anyhow::Result<Option<Entry<'a>>> {
     let Some((op, tail)) = rest.split_first() else { return Ok(None) };
     let op = match *op {
         PUT => Op::Put,
         2 => Op::Delete,
         3 => Op::Drop,
-        other => anyhow::bail!("unknown entry kind {other}"),
+        other => return Err(unknown(other)),
     };
     *rest = tail;
     let namespace = take_bytes(rest)?;
     let key = take_bytes(rest)?;
     let value = take_bytes(rest)?;
     Ok(Some(Entry { op, namespace, key, value }))
+}
+
+/// Reads the put that `rest` begins with and moves past it: what [`read`] has read before.
+///
+/// # Panics
+/// When it is no entry.
+#[inline]
+pub fn read_put_again<'a>(rest: &mut &'a [u8]) -> Entry<'a> {
+    *rest = &rest[1..];
+    let mut part = || take_bytes(rest).expect("it was read before");
+    Entry { op: Op::Put, namespace: part(), key: part(), value: part() }
 }
 
 #[cfg(test)]

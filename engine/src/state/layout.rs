@@ -1,9 +1,13 @@
 //! [`Layout`]: how an entry of a table becomes rows, and rows an entry again. One value is one row;
 //! a collection is a row per part, so that a small change is a small write.
 
+use hashbrown::HashTable;
+
 use super::codec::{Bytes, TypeShape, ValueCodec};
 use super::entry::{self, Entry};
-use super::log::RowSink;
+use super::log::{Log, RowSink};
+use super::segment::{Dirty, Mark, Slot};
+use super::table::write;
 use crate::checkpoint::CheckpointId;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
@@ -16,6 +20,28 @@ pub(crate) enum Rows {
     All,
     /// Those that changed since they were last written.
     Changed,
+}
+
+/// Which entries of a segment are still to be written for a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Due {
+    /// Those with this mark.
+    Marked(Dirty),
+    /// Those without it.
+    Unmarked(Dirty),
+    /// Every one.
+    All,
+}
+
+impl Due {
+    #[inline]
+    fn is(self, mark: Mark) -> bool {
+        match self {
+            Due::Marked(dirty) => mark.is(dirty),
+            Due::Unmarked(dirty) => !mark.is(dirty),
+            Due::All => true,
+        }
+    }
 }
 
 /// A row's key, taken apart.
@@ -49,6 +75,21 @@ pub(crate) fn encoded<'b, K: Key>(key: &K, buffer: &'b mut Vec<u8>) -> Result<&'
 pub(crate) trait Layout<K: Key, V>: Send {
     /// Writes rows of an entry; afterwards none of them counts as changed.
     fn write(&mut self, key: &K, value: &mut V, rows: Rows, sink: &mut dyn RowSink) -> Result<()>;
+
+    /// Writes those entries of a segment that are `due`: here the layout is known, and a step from
+    /// one entry to the next costs little.
+    fn write_due(
+        &mut self,
+        slots: &mut HashTable<Slot<K, V>>,
+        due: Due,
+        log: &mut Log,
+    ) -> Result<()> {
+        let rows = if matches!(due, Due::Marked(_)) { Rows::Changed } else { Rows::All };
+        for slot in slots.iter_mut().filter(|slot| due.is(slot.mark)) {
+            write(slot, rows, self, log)?;
+        }
+        Ok(())
+    }
 
     /// Writes that an entry is gone.
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()>;

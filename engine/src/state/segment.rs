@@ -12,7 +12,7 @@ use crate::key::KeyHash;
 /// the bits that only name the key group, its marks. One word, so that three entries of two
 /// numbers each share fewer cache lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark(u64);
+pub(crate) struct Mark(u64);
 
 /// The bits of a hash in whose place the marks lie.
 const MARKS: u64 = 0xff << MARKS_AT;
@@ -26,7 +26,7 @@ pub(super) fn kept(hash: KeyHash) -> u64 {
 
 /// Changed since it was last written, in an interval of this parity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dirty {
+pub(crate) enum Dirty {
     /// Not changed.
     No = 0,
     /// In an even interval.
@@ -140,7 +140,7 @@ impl Mark {
 }
 
 /// An entry.
-pub(super) struct Slot<K, V> {
+pub(crate) struct Slot<K, V> {
     pub(super) mark: Mark,
     pub(super) key: K,
     pub(super) value: V,

@@ -535,10 +535,11 @@ pub(super) fn write_before<K: Key, V>(
 }
 
 /// Writes an entry, which is then as a snapshot holds it.
+#[inline]
 pub(super) fn write<K: Key, V>(
     slot: &mut Slot<K, V>,
     rows: Rows,
-    layout: &mut dyn Layout<K, V>,
+    layout: &mut (impl Layout<K, V> + ?Sized),
     sink: &mut dyn RowSink,
 ) -> Result<()> {
     let mut write = || {
@@ -547,10 +548,13 @@ pub(super) fn write<K: Key, V>(
         }
         layout.write(&slot.key, &mut slot.value, rows, sink)
     };
-    write().map_err(|e| {
-        let key = serde_json::to_string(&slot.key).unwrap_or_else(|_| "(not printable)".to_owned());
-        e.context(format!("the value of key {key} cannot be written"))
-    })?;
+    write().map_err(|error| unwritable(&slot.key, error))?;
     slot.mark.set_written();
     Ok(())
+}
+
+#[cold]
+fn unwritable<K: Key>(key: &K, error: anyhow::Error) -> anyhow::Error {
+    let key = serde_json::to_string(key).unwrap_or_else(|_| "(not printable)".to_owned());
+    error.context(format!("the value of key {key} cannot be written"))
 }

@@ -12,7 +12,7 @@ use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
 
 use crate::checkpoint::SegmentWriter;
-use crate::checkpoint::run::sorted;
+use crate::checkpoint::run::{RemovalsFirst, sorted};
 use crate::checkpoint::segment::SORTED_FROM;
 
 /// What failed checkpoints may leave, in bytes.
@@ -21,6 +21,9 @@ pub const BYTES_MAX: u64 = 256 << 20;
 const UNSORTED_MAX: u64 = 64 << 20;
 /// Above this the entries of each row are squashed to the last one.
 const SQUASH_FROM: u64 = 32 << 20;
+
+/// After so many bytes others of this thread have their turn.
+const TURN_BYTES: usize = 1 << 20;
 
 /// Sections by key group, operator and state: so a range of key groups lies together in a segment.
 #[derive(Debug, Default)]
@@ -68,7 +71,7 @@ impl Carried {
 
     /// A segment of it all, for a job with `groups` key groups. Long sections are sorted, so that a
     /// restore can read them by key, unless it is everything and less than `lazy_from` bytes, which
-    /// a restore reads whole; others of this thread have their turn between two of them.
+    /// a restore reads whole; others of this thread have their turn in between.
     ///
     /// # Errors
     /// A name that is too long; sections that are not entries.
@@ -81,19 +84,27 @@ impl Carried {
         let short = mode == SnapshotMode::Full && self.bytes < lazy_from.min(UNSORTED_MAX);
         let sorted_from = if short { usize::MAX } else { SORTED_FROM };
         let mut writer = SegmentWriter::new();
-        let mut by_group = vec![0; groups.into()];
+        let (mut by_group, mut since_turn) = (vec![0; groups.into()], 0);
         for ((group, uid, state), sections) in &self.sections {
             let written = &mut by_group[usize::from(group.0)];
-            if sections.iter().map(|section| section.bytes.len()).sum::<usize>() >= sorted_from {
+            let bytes = sections.iter().map(|section| section.bytes.len()).sum::<usize>();
+            if bytes < sorted_from {
+                *written += bytes as u64;
+                sections.iter().try_for_each(|section| writer.add(uid, state, section))?;
+            } else if let Some(RemovalsFirst { removed, removals, puts }) =
+                RemovalsFirst::of(sections)?
+            {
+                let (of, removals) = ((uid, &state[..], *group), (removed, removals));
+                *written += writer.add_rising(of, removals, puts.rising())?;
+            } else {
                 let section = sorted(*group, sections)?;
                 *written += section.bytes.len() as u64;
                 writer.add_sorted(uid, state, &section)?;
-                tokio::task::yield_now().await;
-                continue;
             }
-            for section in sections {
-                *written += section.bytes.len() as u64;
-                writer.add(uid, state, section)?;
+            since_turn += bytes;
+            if since_turn >= TURN_BYTES {
+                since_turn = 0;
+                tokio::task::yield_now().await;
             }
         }
         let (bytes, entries) = writer.finish();

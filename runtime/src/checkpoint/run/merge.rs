@@ -18,10 +18,11 @@ use riverrun_engine::crash_point;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
 use riverrun_engine::planted;
-use riverrun_engine::state::entry::Entry;
 
 use super::format::BLOCK_BYTES;
+use super::puts::{Put, Puts};
 use super::writer::{Name, RunWriter};
+use crate::checkpoint::changes::Changes;
 use crate::checkpoint::compaction::Order;
 use crate::checkpoint::frame::FormatError;
 use crate::checkpoint::manifest::{RunEntry, SegmentEntry};
@@ -167,10 +168,10 @@ impl Runs<'_> {
     async fn add_under(
         &self,
         (group, uid, state): (KeyGroup, &str, &str),
-        puts: impl Iterator<Item = Entry<'_>>,
+        puts: impl Iterator<Item = Put<'_>>,
         mut add: impl FnMut(&[u8], &[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut puts = puts.peekable();
+        let mut puts = puts.map(|put| put.entry).peekable();
         if let Some((_, run)) = self.files.run_of(group) {
             for span in run.spans(run.blocks(group, uid, state)) {
                 for row in run.rows(span).await? {
@@ -249,25 +250,22 @@ async fn squash(
     for group in 0..task.groups {
         for (uid, state) in &names {
             let changes = files.changes(KeyGroup(group), &uid.0, state).await?;
-            let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
-            let written = match files.puts(&changes)? {
-                Some(puts) => Ok(puts.write(&mut section.bytes)),
-                None => files.overlay(&changes)?.write(&mut section.bytes),
-            };
-            section.entries = written.map_err(|error| StoreError::Unwritable {
-                checkpoint: task.upto,
-                reason: format!("{error:#}"),
-            })?;
-            if section.entries == 0 {
-                continue;
-            }
-            by_group[usize::from(group)] += section.bytes.len() as u64;
             // It is sorted anyhow: where it has more than a block, it can be read by key.
-            let added = match section.bytes.len() >= BLOCK_BYTES {
-                true => writer.add_sorted(uid, state, &section),
-                false => writer.add(uid, state, &section),
+            let written = match files.puts(&changes)? {
+                Some(puts) if puts.bytes() >= BLOCK_BYTES => {
+                    writer.add_rising((uid, state, KeyGroup(group)), (0, &[]), puts.rising())
+                }
+                puts => {
+                    let section = short_or_removing(task, files, group, (puts, &changes))?;
+                    let added = match section.bytes.len() {
+                        0 => Ok(()),
+                        1..BLOCK_BYTES => writer.add(uid, state, &section),
+                        _ => writer.add_sorted(uid, state, &section),
+                    };
+                    added.map(|()| section.bytes.len() as u64)
+                }
             };
-            added.map_err(unwritable(task))?;
+            by_group[usize::from(group)] += written.map_err(unwritable(task))?;
         }
         pace.rest().await;
     }
@@ -280,4 +278,23 @@ async fn squash(
     let entry = store.write_squashed(file, task.upto, bytes, entries).await?;
     crash_point!("merge.squashed");
     Ok(Some((entry, by_group)))
+}
+
+/// What `changes` do, in order: their puts, where they are known to be nothing else.
+fn short_or_removing(
+    task: &Task,
+    files: &StateFiles,
+    group: u16,
+    (puts, changes): (Option<Puts<'_>>, &Changes),
+) -> Result<Section, StoreError> {
+    let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
+    let written = match puts {
+        Some(puts) => Ok(puts.write(&mut section.bytes)),
+        None => files.overlay(changes)?.write(&mut section.bytes),
+    };
+    section.entries = written.map_err(|error| StoreError::Unwritable {
+        checkpoint: task.upto,
+        reason: format!("{error:#}"),
+    })?;
+    Ok(section)
 }

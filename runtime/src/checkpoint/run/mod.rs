@@ -17,7 +17,7 @@ pub mod writer;
 mod tests;
 
 pub use held::{HeldPuts, HeldPutsBuilder};
-pub use overlay::{Overlay, sorted};
-pub use puts::Puts;
+pub use overlay::{Overlay, RemovalsFirst, sorted};
+pub use puts::{Put, Puts};
 pub use reader::{Row, RunReader};
 pub use writer::RunWriter;

@@ -167,6 +167,39 @@ impl Overlay {
     }
 }
 
+/// Sections that say first what they take away, then only what they put.
+#[derive(Debug)]
+pub struct RemovalsFirst<'a> {
+    /// How many entries take away.
+    pub removed: u64,
+    /// Those.
+    pub removals: &'a [u8],
+    /// The others.
+    pub puts: Puts<'a>,
+}
+
+impl<'a> RemovalsFirst<'a> {
+    /// All of `sections`; `None` where a row is put before one is taken away.
+    ///
+    /// # Errors
+    /// Bytes that are not entries.
+    pub fn of(sections: &'a [Section]) -> anyhow::Result<Option<Self>> {
+        let Some((first, later)) = sections.split_first() else {
+            return Ok(Some(RemovalsFirst { removed: 0, removals: &[], puts: Puts::default() }));
+        };
+        // What is removed first is of what was before all this.
+        let (removed, end) = removals_of(&first.bytes)?;
+        let (removals, rest) = first.bytes.split_at(end);
+        let mut puts = Puts::default();
+        for section in std::iter::once(rest).chain(later.iter().map(|section| &section.bytes[..])) {
+            if !puts.add(section)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(RemovalsFirst { removed, removals, puts }))
+    }
+}
+
 /// The entries that do the same as those of `sections`, one after the other: drops, deletes, then
 /// puts that rise by namespace and key.
 ///
@@ -174,18 +207,16 @@ impl Overlay {
 /// Bytes that are not entries.
 pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
     let mut sorted = Section { group, entries: 0, bytes: Vec::new() };
-    let mut puts = Puts::default();
-    for (at, section) in sections.iter().enumerate() {
-        // What is removed first is of what was before all this.
-        let (removals, rest) = if at == 0 { removals_of(&section.bytes)? } else { (0, 0) };
-        if !puts.add(&section.bytes[rest..])? {
-            let nothing = Section { group, entries: 0, bytes: Vec::new() };
-            return with_removals(nothing, sections);
+    let Some(RemovalsFirst { removed, removals, puts }) = RemovalsFirst::of(sections)? else {
+        let mut overlay = Overlay::default();
+        for section in sections {
+            overlay.add(&Bytes::copy_from_slice(&section.bytes))?;
         }
-        sorted.entries += removals;
-        sorted.bytes.extend_from_slice(&section.bytes[..rest]);
-    }
-    sorted.entries += puts.write(&mut sorted.bytes);
+        sorted.entries = overlay.write(&mut sorted.bytes)?;
+        return Ok(sorted);
+    };
+    sorted.bytes.extend_from_slice(removals);
+    sorted.entries = removed + puts.write(&mut sorted.bytes);
     Ok(sorted)
 }
 
@@ -199,13 +230,4 @@ fn removals_of(section: &[u8]) -> anyhow::Result<(u64, usize)> {
             _ => return Ok((removals, at)),
         }
     }
-}
-
-fn with_removals(mut sorted: Section, sections: &[Section]) -> anyhow::Result<Section> {
-    let mut overlay = Overlay::default();
-    for section in sections {
-        overlay.add(&Bytes::copy_from_slice(&section.bytes))?;
-    }
-    sorted.entries = overlay.write(&mut sorted.bytes)?;
-    Ok(sorted)
 }

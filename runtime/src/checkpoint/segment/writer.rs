@@ -1,21 +1,21 @@
 //! Writes a segment into memory. Called by the coordinator with the parts of all subtasks, and by
 //! merges.
 //!
-//! A section is added as it is ([`SegmentWriter::add`]) or, where it is long and was sorted, so
-//! that it can be read by key ([`SegmentWriter::add_sorted`]).
+//! A section is added as it is ([`SegmentWriter::add`]) or, where it is long and in order, so that
+//! it can be read by key ([`SegmentWriter::add_rising`]).
 
 use std::collections::HashMap;
 
 use riverrun_engine::checkpoint::Section;
 use riverrun_engine::graph::Uid;
-use riverrun_engine::key::{KeyGroup, hash_bytes};
+use riverrun_engine::key::{KeyGroup, KeyHash, hash_bytes};
 use riverrun_engine::state::entry::{self, Entry, Op};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{AS_ADDED, KIND, PUTS, REMOVALS};
 use crate::checkpoint::frame::{self, FormatError};
-use crate::checkpoint::run::filter;
 use crate::checkpoint::run::format::BLOCK_BYTES;
+use crate::checkpoint::run::{Put, filter};
 
 /// Writes a segment, section by section.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct SegmentWriter {
     filters: Vec<(KeyGroup, u32, Vec<u8>)>,
     blocks: u64,
     entries: u64,
+    /// Of the keys of a section: room that is used again.
+    hashes: Vec<KeyHash>,
 }
 
 impl Default for SegmentWriter {
@@ -49,6 +51,7 @@ impl SegmentWriter {
             filters: Vec::new(),
             blocks: 0,
             entries: 0,
+            hashes: Vec::new(),
         }
     }
 
@@ -64,16 +67,56 @@ impl SegmentWriter {
     /// A name that is too long.
     pub fn add(&mut self, uid: &Uid, state: &str, section: &Section) -> Result<(), FormatError> {
         let name = self.name(uid, state)?;
-        let at = (name, section.group, AS_ADDED);
-        self.block(at, &section.bytes, section.entries, &[]);
+        let start = self.out.len();
+        self.out.extend_from_slice(&section.bytes);
+        self.end_block((name, section.group, AS_ADDED), start, section.entries, None);
         Ok(())
     }
 
-    /// Appends a section whose entries are drops and deletes, then puts that rise by namespace and
-    /// key: the only one of its state and key group.
+    /// Appends a section in order: `removed` drops and deletes, and the puts behind them, which
+    /// rise by namespace and key. It is the only one of its state and key group. Answers how many
+    /// bytes of entries it has.
     ///
     /// # Errors
-    /// A name that is too long; entries that are not in this order.
+    /// A name that is too long.
+    pub fn add_rising<'a>(
+        &mut self,
+        (uid, state, group): (&Uid, &str, KeyGroup),
+        (removed, removals): (u64, &[u8]),
+        puts: impl Iterator<Item = Put<'a>>,
+    ) -> Result<u64, FormatError> {
+        let name = self.name(uid, state)?;
+        let from = self.out.len();
+        self.out.extend_from_slice(removals);
+        if removed > 0 {
+            self.end_block((name, group, REMOVALS), from, removed, None);
+        }
+        let mut hashes = std::mem::take(&mut self.hashes);
+        let mut start = self.out.len();
+        let (mut first, mut count) = (None, 0);
+        for put in puts {
+            if self.out.len() - start >= BLOCK_BYTES {
+                self.end_block((name, group, PUTS), start, count, first.take());
+                (start, count) = (self.out.len(), 0);
+            }
+            first.get_or_insert(put.entry);
+            self.out.extend_from_slice(put.bytes);
+            hashes.push(hash_bytes(put.entry.key));
+            count += 1;
+        }
+        if count > 0 {
+            self.end_block((name, group, PUTS), start, count, first);
+            self.filters.push((group, name, filter::build(&hashes)));
+        }
+        hashes.clear();
+        self.hashes = hashes;
+        Ok((self.out.len() - from) as u64)
+    }
+
+    /// As [`SegmentWriter::add_rising`], of a section whose entries lie in this order.
+    ///
+    /// # Errors
+    /// A name that is too long; entries that do not lie so.
     pub fn add_sorted(
         &mut self,
         uid: &Uid,
@@ -81,69 +124,51 @@ impl SegmentWriter {
         section: &Section,
     ) -> Result<(), FormatError> {
         let order = || FormatError::Order { part: format!("key group {}", section.group.0) };
-        let (name, group, bytes) = (self.name(uid, state)?, section.group, &section.bytes[..]);
-        let (mut hashes, mut rest) = (Vec::new(), bytes);
-        let (mut start, mut count) = (0, 0);
-        // Of the block under way: its first row without the value. None in removals.
-        let mut first: Option<Vec<u8>> = None;
-        let mut last: Option<(&[u8], &[u8])> = None;
+        let (mut rest, mut removed) = (&section.bytes[..], (0, 0));
+        let mut puts: Vec<Put<'_>> = Vec::new();
         loop {
-            let at = bytes.len() - rest.len();
-            let entry = entry::read(&mut rest).map_err(|_| order())?;
-            let begins_puts = first.is_none() && entry.is_some_and(|entry| entry.op == Op::Put);
-            let full = first.is_some() && at - start >= BLOCK_BYTES;
-            if entry.is_none() || begins_puts || full {
-                let kind = if first.is_some() { PUTS } else { REMOVALS };
-                if count > 0 {
-                    let first = first.as_deref().unwrap_or_default();
-                    self.block((name, group, kind), &bytes[start..at], count, first);
+            let from = rest;
+            let Some(entry) = entry::read(&mut rest).map_err(|_| order())? else { break };
+            let bytes = &from[..from.len() - rest.len()];
+            match (entry.op, puts.last()) {
+                (Op::Put, last) => {
+                    let row = (entry.namespace, entry.key);
+                    if last.is_some_and(|Put { entry: e, .. }| (e.namespace, e.key) >= row) {
+                        return Err(order());
+                    }
+                    puts.push(Put { entry, bytes });
                 }
-                (start, count) = (at, 0);
+                (_, Some(_)) => return Err(order()),
+                (_, None) => removed = (removed.0 + 1, removed.1 + bytes.len()),
             }
-            let Some(entry) = entry else { break };
-            if entry.op == Op::Put {
-                let row = (entry.namespace, entry.key);
-                if last.is_some_and(|last| last >= row) {
-                    return Err(order());
-                }
-                if count == 0 {
-                    let mut bytes = Vec::new();
-                    let bytes_of = Entry { value: &[], ..entry };
-                    entry::write(&mut bytes, bytes_of).map_err(|_| order())?;
-                    first = Some(bytes);
-                }
-                hashes.push(hash_bytes(entry.key));
-                last = Some(row);
-            } else if first.is_some() {
-                return Err(order());
-            }
-            count += 1;
         }
-        if !hashes.is_empty() {
-            self.filters.push((group, name, filter::build(&hashes)));
-        }
-        Ok(())
+        let removals = (removed.0, &section.bytes[..removed.1]);
+        self.add_rising((uid, state, section.group), removals, puts.into_iter()).map(drop)
     }
 
-    fn block(
+    /// What was appended from `start` on is a block.
+    fn end_block(
         &mut self,
         (name, group, kind): (u32, KeyGroup, u16),
-        bytes: &[u8],
+        start: usize,
         entries: u64,
-        first: &[u8],
+        first: Option<Entry<'_>>,
     ) {
-        let (start, len) = (self.out.len() as u64, bytes.len() as u64);
-        self.out.extend_from_slice(bytes);
-        for number in [start, len, entries] {
+        let bytes = &self.out[start..];
+        for number in [start as u64, bytes.len() as u64, entries] {
             self.places.extend_from_slice(&number.to_le_bytes());
         }
         self.places.extend_from_slice(&name.to_le_bytes());
         self.places.extend_from_slice(&group.0.to_le_bytes());
         self.places.extend_from_slice(&kind.to_le_bytes());
         self.places.extend_from_slice(&xxh3_64(bytes).to_le_bytes());
-        // Its parts were read with lengths of 32 bits.
-        self.places.extend_from_slice(&(first.len() as u64).to_le_bytes());
-        self.places.extend_from_slice(first);
+        let mut row = Vec::new();
+        if let Some(first) = first {
+            entry::write(&mut row, Entry { value: &[], ..first })
+                .expect("its parts were read with lengths of 32 bits");
+        }
+        self.places.extend_from_slice(&(row.len() as u64).to_le_bytes());
+        self.places.extend_from_slice(&row);
         self.blocks += 1;
         self.entries += entries;
     }
