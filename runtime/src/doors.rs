@@ -15,7 +15,7 @@ use riverrun_engine::clock::{Clock, SystemClock};
 use riverrun_engine::context::{Sleep, Threads};
 use riverrun_engine::time::Timestamp;
 
-pub use tasks::{Aside, Tasks, Worker, aside, detached, give_way, worker};
+pub use tasks::{Aside, Blocking, Tasks, Worker, aside, blocking, detached, give_way, worker};
 pub use world::{Installed, Sizes, World, install};
 
 /// Starts a thread called `name`, in whatever world.

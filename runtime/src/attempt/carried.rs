@@ -7,23 +7,17 @@
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::checkpoint::{OperatorSnapshot, Section, SnapshotMode};
+use riverrun_engine::checkpoint::{OperatorSnapshot, Section};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
 
-use crate::checkpoint::SegmentWriter;
-use crate::checkpoint::run::{RemovalsFirst, sorted};
-use crate::checkpoint::segment::SORTED_FROM;
+use super::growing::Growing;
+use crate::checkpoint::run::sorted;
 
 /// What failed checkpoints may leave, in bytes.
 pub const BYTES_MAX: u64 = 256 << 20;
-/// No more than this is written without being sorted, even where a restore would read it whole.
-const UNSORTED_MAX: u64 = 64 << 20;
 /// Above this the entries of each row are squashed to the last one.
 const SQUASH_FROM: u64 = 32 << 20;
-
-/// After so many bytes others of this thread have their turn.
-const TURN_BYTES: usize = 1 << 20;
 
 /// Sections by key group, operator and state: so a range of key groups lies together in a segment.
 #[derive(Debug, Default)]
@@ -32,9 +26,6 @@ pub struct Carried {
     bytes: u64,
     squash_from: u64,
 }
-
-/// A segment's bytes, its entries, and the bytes of the entries by key group.
-pub type Written = (Vec<u8>, u64, Vec<u64>);
 
 impl Carried {
     /// Adds the snapshot of one subtask's operator.
@@ -69,46 +60,15 @@ impl Carried {
         Ok(())
     }
 
-    /// A segment of it all, for a job with `groups` key groups. Long sections are sorted, so that a
-    /// restore can read them by key, unless it is everything and less than `lazy_from` bytes, which
-    /// a restore reads whole; others of this thread have their turn in between.
+    /// Adds it all to a segment.
     ///
     /// # Errors
     /// A name that is too long; sections that are not entries.
-    pub async fn segment(
-        &self,
-        groups: u16,
-        mode: SnapshotMode,
-        lazy_from: u64,
-    ) -> anyhow::Result<Written> {
-        let short = mode == SnapshotMode::Full && self.bytes < lazy_from.min(UNSORTED_MAX);
-        let sorted_from = if short { usize::MAX } else { SORTED_FROM };
-        let mut writer = SegmentWriter::new();
-        let (mut by_group, mut since_turn) = (vec![0; groups.into()], 0);
+    pub async fn add_to(&self, segment: &mut Growing) -> anyhow::Result<()> {
         for ((group, uid, state), sections) in &self.sections {
-            let written = &mut by_group[usize::from(group.0)];
-            let bytes = sections.iter().map(|section| section.bytes.len()).sum::<usize>();
-            if bytes < sorted_from {
-                *written += bytes as u64;
-                sections.iter().try_for_each(|section| writer.add(uid, state, section))?;
-            } else if let Some(RemovalsFirst { removed, removals, puts }) =
-                RemovalsFirst::of(sections)?
-            {
-                let (of, removals) = ((uid, &state[..], *group), (removed, removals));
-                *written += writer.add_rising(of, removals, puts.rising())?;
-            } else {
-                let section = sorted(*group, sections)?;
-                *written += section.bytes.len() as u64;
-                writer.add_sorted(uid, state, &section)?;
-            }
-            since_turn += bytes;
-            if since_turn >= TURN_BYTES {
-                since_turn = 0;
-                tokio::task::yield_now().await;
-            }
+            segment.add((uid, state, *group), sections).await?;
         }
-        let (bytes, entries) = writer.finish();
-        Ok((bytes, entries, by_group))
+        Ok(())
     }
 
     /// Forgets it all: a segment holds it, or a full one will.
@@ -125,12 +85,16 @@ impl Carried {
 
 #[cfg(test)]
 mod tests {
-    use riverrun_engine::checkpoint::StateSnapshot;
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode, StateSnapshot};
     use riverrun_engine::state::entry::{self, Entry, Op};
     use riverrun_engine::time::Timestamp;
 
     use super::*;
     use crate::checkpoint::testing::block_on;
+    use crate::checkpoint::{CheckpointStore, SegmentEntry};
 
     fn snapshot(group: u16, key: u32, value: &[u8]) -> OperatorSnapshot {
         let mut bytes = Vec::new();
@@ -140,6 +104,20 @@ mod tests {
         let sections = vec![Section { group: KeyGroup(group), entries: 1, bytes }];
         let states = vec![StateSnapshot { state: "sum".into(), sections, turnover: None }];
         OperatorSnapshot { watermark: Timestamp::MIN, states }
+    }
+
+    type Written = Option<(SegmentEntry, Vec<u64>)>;
+
+    /// What is written of `carried` where restores are lazy from so many bytes on.
+    fn written(carried: &Carried, mode: SnapshotMode, lazy_from: u64) -> Written {
+        let store = CheckpointStore::on_certain(Arc::new(InMemory::new())).lazy_from(lazy_from);
+        let own = (CheckpointId(1), "a");
+        let segment = block_on(async {
+            let mut segment = Growing::begin(&store, own, mode, 4, carried.bytes())?;
+            carried.add_to(&mut segment).await.expect("short names");
+            segment.end().await
+        });
+        segment.expect("writes")
     }
 
     #[test]
@@ -152,10 +130,9 @@ mod tests {
             assert!(carried.bytes() < SQUASH_FROM * 3, "round {round}");
         }
         carried.squash().expect("entries");
-        let (bytes, entries, by_group) =
-            block_on(carried.segment(4, SnapshotMode::Delta, 0)).expect("short names");
-        assert_eq!(entries, 15, "one of each row");
-        assert!(bytes.len() < 16 << 20);
+        let (entry, by_group) = written(&carried, SnapshotMode::Delta, 0).expect("is written");
+        assert_eq!(entry.entries, 15, "one of each row");
+        assert!(entry.bytes < 16 << 20);
         assert_eq!(by_group.iter().sum::<u64>(), carried.bytes());
         assert_eq!(by_group[3], 0);
         for key in 0..400 {
@@ -163,7 +140,7 @@ mod tests {
         }
         assert!(!carried.fits().expect("entries"), "nothing to squash");
         carried.clear();
-        assert_eq!(block_on(carried.segment(4, SnapshotMode::Delta, 0)).expect("empty").1, 0);
+        assert!(written(&carried, SnapshotMode::Delta, 0).is_none());
     }
 
     #[test]
@@ -172,10 +149,12 @@ mod tests {
         for key in (0..200).rev() {
             carried.add(&uid, snapshot(0, key, &[7; 1 << 10]));
         }
-        let written =
-            |mode, lazy_from| block_on(carried.segment(1, mode, lazy_from)).expect("short names").0;
-        let sorted = written(SnapshotMode::Delta, u64::MAX);
-        assert!(written(SnapshotMode::Full, carried.bytes()) == sorted);
-        assert!(written(SnapshotMode::Full, carried.bytes() + 1) != sorted);
+        let checksum = |mode, lazy_from| {
+            let (entry, _) = written(&carried, mode, lazy_from).expect("is written");
+            entry.checksum
+        };
+        let sorted = checksum(SnapshotMode::Delta, u64::MAX);
+        assert_eq!(checksum(SnapshotMode::Full, carried.bytes()), sorted);
+        assert_ne!(checksum(SnapshotMode::Full, carried.bytes() + 1), sorted);
     }
 }

@@ -225,6 +225,7 @@ impl Coordinator {
                     self.writer.carry(checkpoint, *part);
                     return None;
                 };
+                self.writer.arrived(subtask, &part).await;
                 match flight.pending.ack(checkpoint, subtask, *part) {
                     Ok(Decision::Complete(parts)) => self.complete(parts, state).await,
                     Ok(_) => None,

@@ -2,6 +2,7 @@
 
 pub mod carried;
 pub mod coordinator;
+pub mod growing;
 pub mod memory;
 pub mod merger;
 pub mod participants;

@@ -1,8 +1,9 @@
 //! From the parts of all subtasks to a complete checkpoint: one segment, then the manifest.
 //!
-//! Called by the coordinator. What a failed checkpoint cut goes into the segment of the next one
-//! ([`super::carried`]); merges ([`super::merger`]) take the place of what they merged with the
-//! next manifest. Invariant: the chain is what the newest complete manifest names.
+//! Called by the coordinator. The segment grows as the parts come ([`super::growing`]). What a
+//! failed checkpoint cut goes into the segment of the next one ([`super::carried`]); merges
+//! ([`super::merger`]) take the place of what they merged with the next manifest. Invariant: the
+//! chain is what the newest complete manifest names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use riverrun_engine::state::StateSpec;
 use riverrun_engine::time::Timestamp;
 
 use super::carried::Carried;
+use super::growing::Growing;
 use super::merger::{MergeCounts, Merger, Outcome};
 use super::participants::PreparedBy;
 use crate::checkpoint::manifest::FORMAT_VERSION;
@@ -44,8 +46,11 @@ pub struct Writer {
     delta_bytes: u64,
     next: Next,
     rows: RowBytes,
-    /// Whether the next checkpoint holds everything because so much changed before the last.
-    rewrites: bool,
+    /// What changed before the last checkpoint, where that is so much that the next holds
+    /// everything.
+    rewrites: Option<Turnover>,
+    /// The segment of the checkpoint in flight, with the parts that have come.
+    growing: Option<Growing>,
 }
 
 /// By operator and state: how long a row was when some were last written.
@@ -135,7 +140,8 @@ impl Writer {
             delta_bytes: 0,
             next,
             rows: RowBytes::default(),
-            rewrites: false,
+            rewrites: None,
+            growing: None,
             store,
             attempt,
         }
@@ -145,7 +151,7 @@ impl Writer {
     /// behind.
     pub fn waits_for_merge(&mut self) -> bool {
         self.take_merged();
-        !self.rewrites && self.chain.is_overdue() && self.merger.is_waited_for()
+        self.rewrites.is_none() && self.chain.is_overdue() && self.merger.is_waited_for()
     }
 
     fn take_merged(&mut self) {
@@ -159,7 +165,7 @@ impl Writer {
     /// of everything changed, everything is written too: what changed would be written and merged.
     #[must_use]
     pub fn mode(&self, kind: CheckpointKind) -> SnapshotMode {
-        if kind.is_pinned() || self.next == Next::Full || self.rewrites {
+        if kind.is_pinned() || self.next == Next::Full || self.rewrites.is_some() {
             SnapshotMode::Full
         } else {
             SnapshotMode::Delta
@@ -172,10 +178,28 @@ impl Writer {
             self.carried.clear();
             self.next = Next::Full;
         }
+        // What is carried comes first, and of everything it must be known about how much it is.
+        let expected = match barrier.mode {
+            SnapshotMode::Full => self.rewrites.map(|turnover| turnover.entries),
+            SnapshotMode::Delta => (self.carried.bytes() == 0).then_some(0),
+        };
+        let begin = |expected| self.begin_segment(barrier.checkpoint, barrier.mode, expected).ok();
+        self.growing = expected.and_then(begin);
+    }
+
+    /// A part of the checkpoint in flight is here, and others are not: it is on its way already.
+    pub async fn arrived(&mut self, subtask: Subtask, part: &Part) {
+        let Some(mut growing) = self.growing.take() else { return };
+        match growing.add_part(subtask, part).await {
+            Ok(()) => self.growing = Some(growing),
+            // It will be told when all of it is written.
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "a part is not entries"),
+        }
     }
 
     /// A checkpoint failed after its barrier, with these parts; others may still come.
     pub fn failed(&mut self, barrier: Barrier, parts: BTreeMap<Subtask, Part>) {
+        self.growing = None;
         for part in parts.into_values() {
             self.carry(barrier.checkpoint, part);
         }
@@ -183,6 +207,8 @@ impl Writer {
 
     /// A part of a checkpoint that has failed: what changed goes into the next one.
     pub fn carry(&mut self, checkpoint: CheckpointId, part: Part) {
+        // It comes before what has come of the next.
+        self.growing = None;
         match self.next {
             Next::Since(first) if checkpoint >= first => {
                 for (uid, snapshot) in part.operators {
@@ -225,12 +251,14 @@ impl Writer {
             let reason = "what changed before it was given up, the next one writes everything";
             return Err(StoreError::Unwritable { checkpoint, reason: reason.to_owned() });
         }
+        let growing = self.growing.take();
+        let growing = growing.filter(|segment| segment.is_of(barrier.checkpoint, &parts));
         let (operators, sources, turnover) = self.collect(parts);
         let rest = (operators, sources, prepared);
-        let written = self.store_all(barrier, created, rest, until).await;
+        let written = self.store_all((barrier, growing), created, rest, until).await;
         if written.is_ok() {
-            self.rewrites = turnover.is_some_and(is_worth_rewriting);
-            if !barrier.kind.is_last() && !self.rewrites {
+            self.rewrites = turnover.filter(|turnover| is_worth_rewriting(*turnover));
+            if !barrier.kind.is_last() && self.rewrites.is_none() {
                 self.merger.begin(&self.chain);
             }
         }
@@ -245,7 +273,7 @@ impl Writer {
 
     async fn store_all(
         &mut self,
-        barrier: Barrier,
+        (barrier, mut growing): (Barrier, Option<Growing>),
         created: Timestamp,
         (operators, sources, prepared): (
             BTreeMap<Uid, OperatorEntry>,
@@ -255,7 +283,16 @@ impl Writer {
         until: Option<Duration>,
     ) -> Result<(Manifest, Written), StoreError> {
         let (id, mode) = (barrier.checkpoint, barrier.mode);
-        let segment = insist(until, || self.segment(id, mode)).await?;
+        let segment = insist(until, || {
+            let grown = growing.take();
+            async {
+                match grown {
+                    Some(grown) => grown.end().await,
+                    None => self.segment(id, mode).await,
+                }
+            }
+        });
+        let segment = segment.await?;
         if segment.is_some() {
             crash_point!("checkpoint.delta.synced");
         }
@@ -299,24 +336,27 @@ impl Writer {
         Ok((manifest, Written { bytes, storage: self.storage() }))
     }
 
-    /// Makes a segment of what is carried, with its bytes by key group. Where nothing has changed
-    /// there is none: an idle job's files do not grow.
+    /// Makes a segment of what is carried, with its bytes by key group.
     async fn segment(
         &self,
         id: CheckpointId,
         mode: SnapshotMode,
     ) -> Result<Option<(SegmentEntry, Vec<u64>)>, StoreError> {
-        if mode == SnapshotMode::Delta && self.carried.bytes() == 0 {
-            return Ok(None);
-        }
-        let segment =
-            self.carried.segment(self.key_groups, mode, self.store.lazy_from_bytes()).await;
-        let (bytes, entries, by_group) = segment.map_err(|error| StoreError::Unwritable {
+        let mut segment = self.begin_segment(id, mode, self.carried.bytes())?;
+        self.carried.add_to(&mut segment).await.map_err(|error| StoreError::Unwritable {
             checkpoint: id,
             reason: format!("{error:#}"),
         })?;
-        let entry = self.store.write_segment(id, &self.attempt, bytes, mode, entries).await?;
-        Ok(Some((entry, by_group)))
+        segment.end().await
+    }
+
+    fn begin_segment(
+        &self,
+        id: CheckpointId,
+        mode: SnapshotMode,
+        expected: u64,
+    ) -> Result<Growing, StoreError> {
+        Growing::begin(&self.store, (id, &self.attempt), mode, self.key_groups, expected)
     }
 
     /// Takes the changes out of `parts`, and says what the manifest must know beside them, and how

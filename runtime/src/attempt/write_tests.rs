@@ -98,6 +98,44 @@ fn what_a_failed_checkpoint_cut_is_in_the_next_one() {
 }
 
 #[test]
+fn a_segment_grows_as_parts_come_and_begins_anew_where_an_earlier_one_comes_late() {
+    // The fifth file is the third segment.
+    let failing = FailingStore::new(Arc::new(InMemory::new()), 5, false);
+    let store = CheckpointStore::on_certain(failing);
+    block_on(async {
+        let mut writer = writer(&store);
+        let first = barrier(&mut writer, 1, PERIODIC);
+        let parts_of_first = parts(1, "a");
+        for (subtask, part) in parts_of_first.iter().rev() {
+            writer.arrived(*subtask, part).await;
+        }
+        let manifest = write(&mut writer, first, parts_of_first).await.expect("writes");
+        assert_eq!(rows(&store, &manifest).await, ["0/1=a", "1/1=a"]);
+
+        // Nothing has come of the second when its time is over.
+        let second = barrier(&mut writer, 2, PERIODIC);
+        writer.failed(second, BTreeMap::new());
+        let third = barrier(&mut writer, 3, PERIODIC);
+        writer.arrived(subtask(1), &part(1, 2, "c")).await;
+        writer.carry(second.checkpoint, part(0, 2, "b"));
+        writer.arrived(subtask(0), &part(0, 2, "c")).await;
+        let manifest = write(&mut writer, third, parts(2, "c")).await.expect("writes");
+        assert_eq!(rows(&store, &manifest).await, ["0/1=a", "0/2=c", "1/1=a", "1/2=c"]);
+
+        // The storage refuses what has grown; what it held is in the next.
+        let fourth = barrier(&mut writer, 4, PERIODIC);
+        for (subtask, part) in &parts(3, "d") {
+            writer.arrived(*subtask, part).await;
+        }
+        write(&mut writer, fourth, parts(3, "d")).await.expect_err("the disk is full");
+        let fifth = barrier(&mut writer, 5, PERIODIC);
+        let manifest = write(&mut writer, fifth, parts(4, "e")).await.expect("writes");
+        let all = ["0/1=a", "0/2=c", "0/3=d", "0/4=e", "1/1=a", "1/2=c", "1/3=d", "1/4=e"];
+        assert_eq!(rows(&store, &manifest).await, all);
+    });
+}
+
+#[test]
 fn a_savepoint_names_its_own_file_only_and_a_failed_one_is_followed_by_everything() {
     let failing = FailingStore::new(Arc::new(InMemory::new()), 3, false);
     let store = CheckpointStore::on_certain(failing);

@@ -1,14 +1,14 @@
 //! The door to the local disk for everything around checkpoints that `object_store` does not do:
-//! the folder itself, its lock, and what writes that died left behind.
+//! the folder itself, its lock, files that grow, and what writes that died left behind.
 //!
-//! Called by [`super::location`] and [`super::lock`]. Invariant: what is created here is on disk,
-//! with its folder's entry, when the call returns.
+//! Called by [`super::location`], [`super::lock`] and [`super::put`]. Invariant: what is created or
+//! published here is on disk, with its folder's entry, when the call returns.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Makes `folder` and those above it. Each is synced before anything is made in it, and one that is
@@ -110,6 +110,78 @@ pub(super) fn remove_staged(folder: &Path) -> io::Result<Vec<String>> {
     }
     Ok(removed)
 }
+
+/// A file that is written under a name of its own until it is whole, as `object_store` does it:
+/// `NAME#1`, which [`remove_staged`] knows. Dropped before, it is removed.
+#[derive(Debug)]
+pub(super) struct Staged {
+    out: File,
+    written: u64,
+    /// Where its bytes lie, and where they shall.
+    at: PathBuf,
+    whole: PathBuf,
+}
+
+/// So many bytes are on their way to the disk while the next are written.
+const PIECE: usize = 512 << 10;
+
+impl Staged {
+    /// Begins the file at `whole`, in folders that are made where they are absent.
+    pub(super) fn create(whole: &Path) -> io::Result<Staged> {
+        for n in 1_u32.. {
+            let mut at = whole.as_os_str().to_owned();
+            at.push(format!("#{n}"));
+            let at = PathBuf::from(at);
+            match OpenOptions::new().write(true).create_new(true).open(&at) {
+                Ok(out) => return Ok(Staged { out, written: 0, at, whole: whole.to_owned() }),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    create_folder(whole.parent().unwrap_or(whole))?;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        unreachable!("a name is free")
+    }
+
+    /// Writes `bytes` behind those before.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE) {
+            self.out.write_all(piece)?;
+            begin_writeback(&self.out, (self.written, piece.len() as u64));
+            self.written += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes it durable, then gives it its name, where that is free.
+    pub(super) fn publish(self) -> io::Result<()> {
+        self.out.sync_all()?;
+        fs::hard_link(&self.at, &self.whole)?;
+        let folder = self.whole.parent().map(Path::to_path_buf);
+        drop(self);
+        folder.map_or(Ok(()), |folder| sync_folder(&folder))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Whoever starts next removes what is left.
+        drop(remove(&self.at));
+    }
+}
+
+/// Tells the system that these bytes of `file`, from so many on so many, may go to the disk at
+/// once. Only a hint: what fails in it fails again when the file is synced.
+#[cfg(target_os = "linux")]
+fn begin_writeback(file: &File, (from, len): (u64, u64)) {
+    // Linux begins to write what is to leave its cache; what is not written yet stays there.
+    let len = std::num::NonZeroU64::new(len);
+    let _hint = rustix::fs::fadvise(file, from, len, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn begin_writeback(_file: &File, _bytes: (u64, u64)) {}
 
 /// Waits for another process, for at most a few hundredths of a second.
 pub(super) fn pause(duration: Duration) {

@@ -131,11 +131,18 @@ pub(super) fn begin(kind: &Kind) -> Vec<u8> {
     out
 }
 
-/// Appends the footer; the index begins at `index`.
-pub(super) fn end(kind: &Kind, out: &mut Vec<u8>, index: usize, blocks: u64, entries: u64) {
+/// Appends the footer; the index begins at `index` of what of the file lies in `out`, behind
+/// `before` bytes.
+pub(super) fn end(
+    kind: &Kind,
+    (before, out): (u64, &mut Vec<u8>),
+    index: usize,
+    blocks: u64,
+    entries: u64,
+) {
     let index_checksum = xxh3_64(&out[index..]);
     let footer = out.len();
-    for number in [index as u64, blocks, entries, index_checksum] {
+    for number in [before + index as u64, blocks, entries, index_checksum] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     let checksum = xxh3_64(&out[footer..]);

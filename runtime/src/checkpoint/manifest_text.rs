@@ -23,7 +23,12 @@ const MAGIC: &str = "riverrun-manifest";
 
 /// XXH3-128 as the manifest writes it.
 pub(super) fn checksum(bytes: &[u8]) -> String {
-    format!("{:032x}", xxh3_128(bytes))
+    hex_of(xxh3_128(bytes))
+}
+
+/// An XXH3-128 as the manifest has it.
+pub(super) fn hex_of(checksum: u128) -> String {
+    format!("{checksum:032x}")
 }
 
 /// The text of `manifest`.

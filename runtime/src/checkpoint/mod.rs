@@ -13,8 +13,9 @@
 //!
 //! One checkpoint, in this order:
 //!
-//! 1. [`pending`] collects the parts of all subtasks; [`segment`] makes one file of them.
-//! 2. [`CheckpointStore::write_segment`]: durable, and invisible as long as no manifest names it.
+//! 1. [`pending`] collects the parts of all subtasks; [`segment`] makes one file of them, which is
+//!    on its way as they come ([`Put`]).
+//! 2. [`CheckpointStore::end_segment`]: durable, and invisible as long as no manifest names it.
 //! 3. [`CheckpointStore::write_manifest`]: with its return the checkpoint is complete.
 //! 4. The deciding participant commits (none: step 3 was the decision).
 //! 5. [`CheckpointStore::retain`]: older manifests go first, then what no manifest names any more.
@@ -44,6 +45,7 @@ mod manifest_text;
 mod names;
 pub mod pending;
 mod pins;
+mod put;
 mod read;
 pub mod restore;
 pub mod retain;
@@ -80,6 +82,7 @@ pub use lock::{LockError, LockInfo, StoreLock};
 pub use manifest::{Manifest, OperatorEntry, RunEntry, SegmentEntry};
 pub use pending::{AckError, Decision, Pending};
 pub use pins::Pinned;
+pub use put::Put;
 pub use restore::{Begin, RestoredState, Start};
 pub use run::{Row, RunReader, RunWriter};
 pub use segment::{SectionRef, Segment, SegmentWriter};

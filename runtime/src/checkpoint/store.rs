@@ -1,4 +1,5 @@
-//! Checkpoints in a folder, in memory or in a bucket, behind `object_store`.
+//! Checkpoints in a folder, in memory or in a bucket, behind `object_store`, but for the writing of
+//! files in a folder ([`super::put`]).
 //!
 //! Called by the coordinator, by [`super::restore`] and by the command line. Invariants: a file is
 //! created, never overwritten; what was written is durable when the call returns; a manifest is
@@ -14,10 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::stream::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt};
 use riverrun_engine::checkpoint::{CheckpointId, SnapshotMode};
+use riverrun_engine::crash_point;
 use riverrun_engine::key::KeyGroup;
-use riverrun_engine::{crash_point, fault_point, planted};
 use tokio::sync::RwLock;
 
 use super::error::{Damage, StoreError, hint};
@@ -25,9 +26,9 @@ use super::lease::{Fence, Fenced};
 use super::location::{IfAbsent, Location, SyncNames};
 use super::manifest::{Manifest, RunEntry, SegmentEntry};
 use super::pins::{Pinned, Pins};
+use super::put::{Finished, Put};
 use super::retain::{Complete, Facts, Removal, decide};
 use super::{disk, frame, manifest_text, names};
-use crate::doors;
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -208,28 +209,37 @@ impl CheckpointStore {
         manifest_text::read(id, &text).map_err(|damage| self.damaged(id, &file, damage))
     }
 
-    /// Writes the state of `id`: durable when this returns, invisible until a manifest names it.
+    /// Begins the state of `id`.
     ///
     /// # Errors
-    /// A name that is none; a second segment of one attempt for one checkpoint; storage that is
-    /// full or fails. The checkpoint has failed then, what was there before is untouched.
-    pub async fn write_segment(
+    /// A name that is none.
+    pub fn begin_segment(&self, id: CheckpointId, attempt: &str) -> Result<Put, StoreError> {
+        Ok(self.put(&names::segment(id, attempt)?))
+    }
+
+    /// Ends the state of `id` with its last piece, which holds the index: durable when this
+    /// returns, invisible until a manifest names it.
+    ///
+    /// # Errors
+    /// A second segment of one attempt for one checkpoint; storage that is full or fails. The
+    /// checkpoint has failed then, what was there before is untouched.
+    pub async fn end_segment(
         &self,
         id: CheckpointId,
-        attempt: &str,
-        bytes: Vec<u8>,
+        put: Put,
+        last: Vec<u8>,
         mode: SnapshotMode,
         entries: u64,
     ) -> Result<SegmentEntry, StoreError> {
-        let file = names::segment(id, attempt)?;
-        let Made { bytes, checksum, index } = self.make(&file, bytes).await?;
+        let (file, index) = (put.file().to_owned(), frame::index_checksum(&last));
+        let Made { bytes, checksum, index } = self.end(put, last, index).await?;
         Ok(SegmentEntry { file, checkpoint: id, mode, bytes, checksum, index, entries })
     }
 
     /// Writes what a merge has made of several segments up to `id`: durable when this returns.
     ///
     /// # Errors
-    /// As [`CheckpointStore::write_segment`].
+    /// As [`CheckpointStore::end_segment`].
     pub async fn write_squashed(
         &self,
         file: String,
@@ -245,7 +255,7 @@ impl CheckpointStore {
     /// Writes the run of key groups `groups` at `upto`: durable when this returns.
     ///
     /// # Errors
-    /// As [`CheckpointStore::write_segment`].
+    /// As [`CheckpointStore::end_segment`].
     pub async fn write_run(
         &self,
         file: String,
@@ -259,41 +269,35 @@ impl CheckpointStore {
     }
 
     async fn make(&self, file: &str, bytes: Vec<u8>) -> Result<Made, StoreError> {
-        let checksum = manifest_text::checksum(&bytes);
-        let index = format!("{:016x}", frame::index_checksum(&bytes));
-        let len = bytes.len() as u64;
-        match self.create(file, bytes).await {
-            Ok(()) => Ok(Made { bytes: len, checksum, index }),
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                let (file, path) = (file.to_owned(), self.inner.path.clone());
-                Err(StoreError::FileExists { file, path })
-            }
-            Err(source) => Err(self.unwritten(file.to_owned(), source)),
-        }
+        let index = frame::index_checksum(&bytes);
+        self.end(self.put(file), bytes, index).await
     }
 
-    async fn create(&self, file: &str, bytes: Vec<u8>) -> object_store::Result<()> {
-        let fault = fault_point!("storage.write");
-        fault.map_err(|fault| object_store::Error::Generic {
-            store: "drill",
-            source: fault.into(),
-        })?;
-        if planted!("segment.unwritten") && file.starts_with(names::SEGMENTS) {
-            return Ok(());
-        }
-        let (objects, payload) = (self.inner.objects.clone(), PutPayload::from(bytes));
-        let (at, writing) = (Path::from(file), self.inner.writing.clone().read_owned().await);
-        // What was begun goes on when nobody waits for it any more, and may still arrive.
-        let put = doors::detached("put", async move {
-            let put = objects.put_opts(&at, payload, PutMode::Create.into()).await;
-            drop(writing);
-            put
-        });
-        let gone = || object_store::Error::Generic {
-            store: "write",
-            source: "what wrote has panicked".into(),
+    /// Begins a file.
+    fn put(&self, file: &str) -> Put {
+        let Inner { objects, medium, writing, .. } = &*self.inner;
+        let folder = match medium {
+            Medium::Folder(folder) => Some(folder),
+            Medium::Memory(_) | Medium::Remote => None,
         };
-        put.await.ok_or_else(gone)?.map(drop)
+        Put::new(file, objects, folder, writing)
+    }
+
+    /// Ends a file with its last piece, whose index has this checksum.
+    async fn end(&self, mut put: Put, last: Vec<u8>, index: u64) -> Result<Made, StoreError> {
+        put.append(last);
+        let file = put.file().to_owned();
+        match put.finish().await {
+            Ok(Finished { len, checksum }) => Ok(Made {
+                bytes: len,
+                checksum: manifest_text::hex_of(checksum),
+                index: format!("{index:016x}"),
+            }),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                Err(StoreError::FileExists { file, path: self.inner.path.clone() })
+            }
+            Err(source) => Err(self.unwritten(file, source)),
+        }
     }
 
     /// Waits until no write of this process is on its way any more: what is not there then will
@@ -337,8 +341,10 @@ impl CheckpointStore {
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
         self.still_held(id)?;
-        match self.create(&file, text).await {
-            Ok(()) => {
+        let mut put = self.put(&file);
+        put.append(text);
+        match put.finish().await {
+            Ok(_) => {
                 self.known(|known| known.insert(id, manifest.into()));
                 Ok(())
             }

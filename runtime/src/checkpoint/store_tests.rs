@@ -204,3 +204,43 @@ fn retention_removes_nothing_when_it_cannot_know() {
         assert_eq!(store.list().await.expect("lists"), ids(&[1, 2, 3]));
     });
 }
+
+#[test]
+fn what_is_put_in_pieces_is_there_once_it_is_whole_or_never() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = || {
+        let files = std::fs::read_dir(folder.path().join("segments")).into_iter().flatten();
+        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        files.map(|file| name(file.expect("readable"))).collect::<Vec<_>>()
+    };
+    block_on(async {
+        let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
+        let (bytes, entries) = segment(0..40, 1);
+        let (id, mode) = (CheckpointId(1), SnapshotMode::Delta);
+        let in_pieces = |last: usize| {
+            let mut put = store.begin_segment(id, "a").expect("a name");
+            bytes[..bytes.len() - last].chunks(100).for_each(|piece| put.append(piece.to_vec()));
+            (put, bytes[bytes.len() - last..].to_vec())
+        };
+        let (put, _) = in_pieces(1_000);
+        while files().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        drop(put);
+        while !files().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        // The index is in the last piece.
+        let (put, last) = in_pieces(bytes.len() / 2 + 1_000);
+        let entry = store.end_segment(id, put, last, mode, entries).await.expect("writes");
+        assert_eq!(files().len(), 1);
+        assert_eq!(std::fs::read(folder.path().join(&entry.file)).expect("is there"), bytes);
+        let whole = super::manifest_text::checksum(&bytes);
+        assert_eq!((entry.bytes, entry.checksum), (bytes.len() as u64, whole));
+
+        let (put, last) = in_pieces(bytes.len() / 2 + 1_000);
+        let again = store.end_segment(id, put, last, mode, entries).await;
+        assert!(matches!(again, Err(StoreError::FileExists { .. })), "{again:?}");
+        assert_eq!(files().len(), 1, "the one before");
+    });
+}

@@ -20,8 +20,9 @@ use riverrun_engine::state::entry::{self, Entry, Op};
 use riverrun_engine::state::{StateKind, StateSpec, TypeShape};
 use riverrun_engine::time::Timestamp;
 
+use super::StoredFile;
 use super::manifest::FORMAT_VERSION;
-use super::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter, StoreError, StoredFile};
+use super::{CheckpointStore, Manifest, OperatorEntry, SegmentEntry, SegmentWriter, StoreError};
 
 /// The state `sum` of the tests' operator `spend`.
 pub(crate) fn spec() -> StateSpec {
@@ -91,6 +92,20 @@ pub(crate) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64)
         writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
     }
     writer.finish()
+}
+
+impl CheckpointStore {
+    /// Writes the state of `id`, which is these bytes.
+    pub(crate) async fn write_segment(
+        &self,
+        id: CheckpointId,
+        attempt: &str,
+        bytes: Vec<u8>,
+        mode: SnapshotMode,
+        entries: u64,
+    ) -> std::result::Result<SegmentEntry, StoreError> {
+        self.end_segment(id, self.begin_segment(id, attempt)?, bytes, mode, entries).await
+    }
 }
 
 /// Takes checkpoint `id` after `chain`: one more segment, then the manifest.

@@ -80,6 +80,22 @@ pub async fn detached<R: Send + 'static>(
     done.await.ok()
 }
 
+/// What runs on a thread for work that blocks.
+#[derive(Debug)]
+pub struct Blocking<R>(tokio::task::JoinHandle<R>);
+
+impl<R> Blocking<R> {
+    /// Waits for its end; `None` when it has panicked.
+    pub async fn ended(self) -> Option<R> {
+        self.0.await.ok()
+    }
+}
+
+/// Runs `work`, which blocks on files, beside this thread's runtime, also when nobody waits for it.
+pub fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Blocking<R> {
+    Blocking(tokio::task::spawn_blocking(work))
+}
+
 /// What runs the tasks of its subtasks.
 #[derive(Debug)]
 pub enum Worker {

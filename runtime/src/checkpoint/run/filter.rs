@@ -55,13 +55,13 @@ pub(in crate::checkpoint) struct FilterPlace {
 pub(in crate::checkpoint) fn put_place(
     out: &mut Vec<u8>,
     (group, name): (KeyGroup, u32),
-    offset: usize,
+    offset: u64,
     filter: &[u8],
 ) {
     out.extend_from_slice(&name.to_le_bytes());
     out.extend_from_slice(&group.0.to_le_bytes());
     out.extend_from_slice(&[0; 2]);
-    for number in [offset as u64, filter.len() as u64, xxh3_64(filter)] {
+    for number in [offset, filter.len() as u64, xxh3_64(filter)] {
         out.extend_from_slice(&number.to_le_bytes());
     }
 }

@@ -169,7 +169,8 @@ impl RunWriter {
         self.end_name()?;
         let mut filter_places = Vec::new();
         for (group, name, filter) in &self.filters {
-            filter::put_place(&mut filter_places, (*group, *name), self.out.len(), filter);
+            let offset = self.out.len() as u64;
+            filter::put_place(&mut filter_places, (*group, *name), offset, filter);
             self.out.extend_from_slice(filter);
         }
         let index = self.out.len();
@@ -178,7 +179,7 @@ impl RunWriter {
         self.out.extend_from_slice(&(self.filters.len() as u32).to_le_bytes());
         self.out.extend_from_slice(&filter_places);
         self.out.extend_from_slice(&self.places);
-        frame::end(&KIND, &mut self.out, index, self.blocks, self.entries);
+        frame::end(&KIND, (0, &mut self.out), index, self.blocks, self.entries);
         Ok((self.out, self.entries))
     }
 }

@@ -190,6 +190,24 @@ mod tests {
         assert_eq!(format!("{checksum:032x}"), expected, "the format of segments has changed");
     }
 
+    #[test]
+    fn a_file_taken_in_pieces_is_the_same() {
+        let (mut whole, mut taken) = (SegmentWriter::new(), SegmentWriter::new());
+        let mut pieces = Vec::new();
+        for group in 0..4 {
+            let uid = Uid::new("spend");
+            for writer in [&mut whole, &mut taken] {
+                writer.add(&uid, "timers", &section(group, vec![7; 9])).expect("short names");
+                writer.add_sorted(&uid, "sum", &sorted(group, 2_000)).expect("in order");
+            }
+            pieces.push(taken.take());
+            assert_eq!(taken.waiting(), 0);
+        }
+        let (whole, (last, entries)) = (whole.finish(), taken.finish());
+        pieces.push(last);
+        assert!(whole == (pieces.concat(), entries));
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(

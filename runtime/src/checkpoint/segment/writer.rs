@@ -20,7 +20,9 @@ use crate::checkpoint::run::{Put, filter};
 /// Writes a segment, section by section.
 #[derive(Debug)]
 pub struct SegmentWriter {
+    /// What was not taken yet, and how much was.
     out: Vec<u8>,
+    taken: u64,
     names: HashMap<Uid, HashMap<String, u32>>,
     name_bytes: Vec<u8>,
     name_count: u32,
@@ -44,6 +46,7 @@ impl SegmentWriter {
     pub fn new() -> Self {
         SegmentWriter {
             out: frame::begin(&KIND),
+            taken: 0,
             names: HashMap::new(),
             name_bytes: Vec::new(),
             name_count: 0,
@@ -59,6 +62,18 @@ impl SegmentWriter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.blocks == 0
+    }
+
+    /// How many bytes wait to be taken.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes the file's bytes so far; those of [`SegmentWriter::finish`] follow them.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.out.len() as u64;
+        std::mem::take(&mut self.out)
     }
 
     /// Appends one section of state `state` of operator `uid`.
@@ -155,7 +170,7 @@ impl SegmentWriter {
         first: Option<Entry<'_>>,
     ) {
         let bytes = &self.out[start..];
-        for number in [start as u64, bytes.len() as u64, entries] {
+        for number in [self.taken + start as u64, bytes.len() as u64, entries] {
             self.places.extend_from_slice(&number.to_le_bytes());
         }
         self.places.extend_from_slice(&name.to_le_bytes());
@@ -184,12 +199,13 @@ impl SegmentWriter {
         Ok(name)
     }
 
-    /// The file's bytes, and the number of entries in it.
+    /// The file's bytes, less those that were taken, and the number of entries in it.
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, u64) {
         let mut filter_places = Vec::new();
         for (group, name, filter) in &self.filters {
-            filter::put_place(&mut filter_places, (*group, *name), self.out.len(), filter);
+            let offset = self.taken + self.out.len() as u64;
+            filter::put_place(&mut filter_places, (*group, *name), offset, filter);
             self.out.extend_from_slice(filter);
         }
         let index = self.out.len();
@@ -198,7 +214,7 @@ impl SegmentWriter {
         self.out.extend_from_slice(&(self.filters.len() as u32).to_le_bytes());
         self.out.extend_from_slice(&filter_places);
         self.out.extend_from_slice(&self.places);
-        frame::end(&KIND, &mut self.out, index, self.blocks, self.entries);
+        frame::end(&KIND, (self.taken, &mut self.out), index, self.blocks, self.entries);
         (self.out, self.entries)
     }
 }

@@ -1,0 +1,173 @@
+//! A file on its way into the store, in pieces, so that what is known of it early is on its way
+//! early.
+//!
+//! Called by [`super::store`] for whole files, and by whoever makes one as its parts come. In a
+//! folder each piece is written as it is appended, under a name of its own; anywhere else the file
+//! is sent when all of it is there. Invariants: nothing is visible before [`Put::finish`], and
+//! never a part of it; what is dropped before that leaves nothing.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, PutMode, PutPayload, Result};
+use riverrun_engine::{fault_point, planted};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::disk::Staged;
+use super::names;
+use crate::doors::{self, Blocking};
+
+/// A file that is being written.
+pub struct Put {
+    file: String,
+    to: To,
+    writing: Arc<RwLock<()>>,
+    len: u64,
+    checksum: Box<Xxh3Default>,
+}
+
+impl fmt::Debug for Put {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Put { file, to, len, .. } = self;
+        f.debug_struct("Put").field("file", file).field("to", to).field("len", len).finish()
+    }
+}
+
+#[derive(Debug)]
+enum To {
+    /// Where all of it is sent at once: what is known of it.
+    Objects(Arc<dyn ObjectStore>, Vec<Bytes>),
+    /// A file in a folder of which nothing is known yet.
+    Folder(PathBuf),
+    /// A thread that writes what it is sent.
+    Staged(Sender<Piece>, Blocking<Result<()>>),
+}
+
+/// What the thread is sent.
+#[derive(Debug)]
+enum Piece {
+    More(Bytes),
+    /// The file is whole: it may take its name. Nobody may believe it absent meanwhile.
+    End(OwnedRwLockReadGuard<()>),
+}
+
+/// How long a file is, and the XXH3-128 of its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished {
+    pub(super) len: u64,
+    pub(super) checksum: u128,
+}
+
+impl Put {
+    /// `file`, to be created in `folder`, or in `objects` where that is none. `writing` is read
+    /// while it may take its name.
+    pub(super) fn new(
+        file: &str,
+        objects: &Arc<dyn ObjectStore>,
+        folder: Option<&PathBuf>,
+        writing: &Arc<RwLock<()>>,
+    ) -> Put {
+        let to = match folder {
+            Some(folder) => To::Folder(folder.join(file)),
+            None => To::Objects(objects.clone(), Vec::new()),
+        };
+        let checksum = Box::new(Xxh3Default::new());
+        Put { file: file.to_owned(), to, writing: writing.clone(), len: 0, checksum }
+    }
+
+    /// Its name in the store.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Appends `piece`. That it cannot be written is told by [`Put::finish`].
+    pub fn append(&mut self, piece: Vec<u8>) {
+        self.len += piece.len() as u64;
+        let piece = Bytes::from(piece);
+        if let To::Folder(path) = &mut self.to {
+            let (path, (pieces, sent)) = (std::mem::take(path), channel());
+            self.to = To::Staged(pieces, doors::blocking(move || write(&path, &sent)));
+        }
+        match &mut self.to {
+            To::Objects(_, pieces) => pieces.push(piece.clone()),
+            // Where it has failed it has ended.
+            To::Staged(pieces, _) => drop(pieces.send(Piece::More(piece.clone()))),
+            To::Folder(_) => unreachable!("it is staged"),
+        }
+        self.checksum.update(&piece);
+    }
+
+    /// Makes the file durable under its name. What was begun here goes on when nobody waits for it
+    /// any more, and may still arrive.
+    ///
+    /// # Errors
+    /// The storage's; where there is such a file.
+    pub(super) async fn finish(mut self) -> Result<Finished> {
+        let fault = fault_point!("storage.write");
+        fault.map_err(|fault| generic("drill", fault))?;
+        let finished = Finished { len: self.len, checksum: self.checksum.digest128() };
+        if planted!("segment.unwritten") && self.file.starts_with(names::SEGMENTS) {
+            return Ok(finished);
+        }
+        if matches!(self.to, To::Folder(_)) {
+            self.append(Vec::new());
+        }
+        let writing = self.writing.clone().read_owned().await;
+        let panicked = || generic("write", "what wrote has panicked");
+        match self.to {
+            To::Objects(objects, pieces) => {
+                let (at, payload) = (Path::from(self.file), PutPayload::from_iter(pieces));
+                let put = doors::detached("put", async move {
+                    let put = objects.put_opts(&at, payload, PutMode::Create.into()).await;
+                    drop(writing);
+                    put
+                });
+                put.await.ok_or_else(panicked)??;
+            }
+            To::Staged(pieces, written) => {
+                // Where it has failed it has ended.
+                drop(pieces.send(Piece::End(writing)));
+                written.ended().await.ok_or_else(panicked)??;
+            }
+            To::Folder(_) => unreachable!("it is staged"),
+        }
+        Ok(finished)
+    }
+}
+
+fn generic(
+    store: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    Error::Generic { store, source: source.into() }
+}
+
+/// Writes what is sent into the file at `path`, which is there once its end was sent.
+fn write(path: &std::path::Path, sent: &Receiver<Piece>) -> Result<()> {
+    let written = || {
+        let mut staged = Staged::create(path)?;
+        loop {
+            match sent.recv() {
+                Ok(Piece::More(piece)) => staged.append(&piece)?,
+                Ok(Piece::End(writing)) => {
+                    let published = staged.publish();
+                    drop(writing);
+                    return published;
+                }
+                // It was given up.
+                Err(_) => return Ok(()),
+            }
+        }
+    };
+    written().map_err(|source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::AlreadyExists { path: path.display().to_string(), source: source.into() }
+        }
+        _ => generic("disk", source),
+    })
+}
