@@ -94,7 +94,7 @@ pub static POINTS: [Point; 64] = [
     at("clean.manifest.removed", When::Running, "the manifest of an old checkpoint is removed"),
     at("clean.file.removed", When::Running, "a file that no checkpoint needs is removed"),
     at("clean.done", When::Running, "the round of cleaning behind a checkpoint is over"),
-    fault("storage.write", When::Running, "a file of a checkpoint is about to be written"),
+    fault("storage.write", When::Running, "a file of a checkpoint is about to become whole"),
     at("merge.begun", When::Merging, "a merge begins on its thread"),
     at("merge.run.written", When::Merging, "a run is durable, no manifest names it"),
     at("merge.squashed", When::Merging,

@@ -154,6 +154,14 @@ mod tests {
             entry.checksum
         };
         let sorted = checksum(SnapshotMode::Delta, u64::MAX);
+        let store = CheckpointStore::on_certain(Arc::new(InMemory::new()));
+        let store = store.lazy_from(carried.bytes() - 1);
+        let added = block_on(async {
+            let own = (CheckpointId(1), "a");
+            let mut segment = Growing::begin(&store, own, SnapshotMode::Full, 4, 1)?;
+            anyhow::Ok(carried.add_to(&mut segment).await)
+        });
+        added.expect("begins").expect_err("more than expected: it would have been sorted");
         assert_eq!(checksum(SnapshotMode::Full, carried.bytes()), sorted);
         assert_ne!(checksum(SnapshotMode::Full, carried.bytes() + 1), sorted);
     }

@@ -34,8 +34,8 @@ pub struct Growing {
     parts: BTreeSet<Subtask>,
     /// Bytes of entries by key group.
     by_group: Vec<u64>,
-    /// So many more bytes need not be sorted.
-    unsorted: u64,
+    /// So many more bytes may be added, none of them sorted.
+    unsorted: Option<u64>,
 }
 
 impl Growing {
@@ -52,8 +52,8 @@ impl Growing {
     ) -> Result<Growing, StoreError> {
         let short = store.lazy_from_bytes().min(UNSORTED_MAX);
         let unsorted = match mode {
-            SnapshotMode::Full if expected < short => short,
-            SnapshotMode::Full | SnapshotMode::Delta => 0,
+            SnapshotMode::Full if expected < short => Some(short),
+            SnapshotMode::Full | SnapshotMode::Delta => None,
         };
         Ok(Growing {
             store: store.clone(),
@@ -93,7 +93,9 @@ impl Growing {
             |at: usize| snapshot.states[at].sections.iter().map(move |own| (own.group, at, own));
         let mut sections: Vec<_> = (0..snapshot.states.len()).flat_map(of).collect();
         // So what a restore reads of some key groups lies together.
-        sections.sort_unstable_by_key(|(group, at, _)| (*group, *at));
+        sections.sort_by_key(|(group, at, _)| (*group, *at));
+        let apart = sections.is_sorted_by(|a, b| (a.0, a.1) < (b.0, b.1));
+        anyhow::ensure!(apart, "two sections of a state are of one key group");
         for (group, at, section) in sections.into_iter().filter(|(.., own)| own.entries > 0) {
             let state = &snapshot.states[at].state;
             self.add((uid, state, group), std::slice::from_ref(section)).await?;
@@ -104,7 +106,7 @@ impl Growing {
     /// Adds all sections of a state and key group, in their order.
     ///
     /// # Errors
-    /// A name that is too long; sections that are not entries.
+    /// A name that is too long; sections that are not entries; more than was expected, by far.
     pub async fn add(
         &mut self,
         (uid, state, group): (&Uid, &str, KeyGroup),
@@ -112,9 +114,13 @@ impl Growing {
     ) -> anyhow::Result<()> {
         let bytes = sections.iter().map(|section| section.bytes.len()).sum::<usize>();
         let written = &mut self.by_group[usize::from(group.0)];
-        let unsorted = self.unsorted.checked_sub(bytes as u64);
-        if bytes < SORTED_FROM || unsorted.is_some() {
-            self.unsorted = unsorted.unwrap_or(0);
+        if let Some(left) = &mut self.unsorted {
+            let Some(rest) = left.checked_sub(bytes as u64) else {
+                anyhow::bail!("there is more than was expected: some of it is to be sorted");
+            };
+            *left = rest;
+        }
+        if bytes < SORTED_FROM || self.unsorted.is_some() {
             *written += bytes as u64;
             sections.iter().try_for_each(|section| self.writer.add(uid, state, section))?;
         } else if let Some(RemovalsFirst { removed, removals, puts }) = RemovalsFirst::of(sections)?

@@ -192,8 +192,8 @@ impl Writer {
         let Some(mut growing) = self.growing.take() else { return };
         match growing.add_part(subtask, part).await {
             Ok(()) => self.growing = Some(growing),
-            // It will be told when all of it is written.
-            Err(error) => tracing::debug!(error = format!("{error:#}"), "a part is not entries"),
+            // All is written when all is here, and what is wrong with it told then.
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "the segment waits"),
         }
     }
 
@@ -207,10 +207,10 @@ impl Writer {
 
     /// A part of a checkpoint that has failed: what changed goes into the next one.
     pub fn carry(&mut self, checkpoint: CheckpointId, part: Part) {
-        // It comes before what has come of the next.
-        self.growing = None;
         match self.next {
             Next::Since(first) if checkpoint >= first => {
+                // It comes before what has come of the next.
+                self.growing = None;
                 for (uid, snapshot) in part.operators {
                     self.carried.add(&uid, snapshot);
                 }

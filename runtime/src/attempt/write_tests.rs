@@ -1,5 +1,7 @@
 //! Checkpoints that fail, one after the other: what they cut is in the next one that completes.
 
+#![allow(clippy::disallowed_methods, reason = "tests of files need files")]
+
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -117,10 +119,13 @@ fn a_segment_grows_as_parts_come_and_begins_anew_where_an_earlier_one_comes_late
         writer.failed(second, BTreeMap::new());
         let third = barrier(&mut writer, 3, PERIODIC);
         writer.arrived(subtask(1), &part(1, 2, "c")).await;
-        writer.carry(second.checkpoint, part(0, 2, "b"));
+        assert!(writer.growing.is_some());
+        writer.carry(second.checkpoint, part(0, 9, "b"));
+        assert!(writer.growing.is_none(), "what comes late comes first");
         writer.arrived(subtask(0), &part(0, 2, "c")).await;
         let manifest = write(&mut writer, third, parts(2, "c")).await.expect("writes");
-        assert_eq!(rows(&store, &manifest).await, ["0/1=a", "0/2=c", "1/1=a", "1/2=c"]);
+        let all = ["0/1=a", "0/2=c", "0/9=b", "1/1=a", "1/2=c"];
+        assert_eq!(rows(&store, &manifest).await, all);
 
         // The storage refuses what has grown; what it held is in the next.
         let fourth = barrier(&mut writer, 4, PERIODIC);
@@ -130,8 +135,52 @@ fn a_segment_grows_as_parts_come_and_begins_anew_where_an_earlier_one_comes_late
         write(&mut writer, fourth, parts(3, "d")).await.expect_err("the disk is full");
         let fifth = barrier(&mut writer, 5, PERIODIC);
         let manifest = write(&mut writer, fifth, parts(4, "e")).await.expect("writes");
-        let all = ["0/1=a", "0/2=c", "0/3=d", "0/4=e", "1/1=a", "1/2=c", "1/3=d", "1/4=e"];
+        let all = ["0/1=a", "0/2=c", "0/3=d", "0/4=e", "0/9=b"];
+        let all = [&all[..], &["1/1=a", "1/2=c", "1/3=d", "1/4=e"]].concat();
         assert_eq!(rows(&store, &manifest).await, all);
+    });
+}
+
+#[test]
+fn in_a_folder_what_has_come_is_written_before_the_rest_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
+    let segments = || {
+        let files = std::fs::read_dir(folder.path().join("segments")).into_iter().flatten();
+        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        files.map(|file| name(file.expect("readable"))).collect::<Vec<_>>()
+    };
+    block_on(async {
+        let mut writer = writer(&store);
+        let first = barrier(&mut writer, 1, PERIODIC);
+        let much = parts(1, &"x".repeat(200 << 10));
+        writer.arrived(subtask(1), &much[&subtask(1)]).await;
+        while !segments().iter().any(|file| file.ends_with("#1")) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        writer.arrived(subtask(0), &much[&subtask(0)]).await;
+        assert!(writer.growing.as_ref().expect("grows").is_of(first.checkpoint, &much));
+        let manifest = write(&mut writer, first, much).await.expect("writes");
+        assert_eq!(rows(&store, &manifest).await.len(), 2);
+        assert_eq!(segments().len(), 1);
+        assert!(manifest.segments[0].file.ends_with(&segments()[0]), "{manifest:?}");
+    });
+}
+
+#[test]
+fn a_part_with_two_sections_of_a_key_group_waits_for_all() {
+    let store = CheckpointStore::on_certain(Arc::new(InMemory::new()));
+    block_on(async {
+        let mut writer = writer(&store);
+        let first = barrier(&mut writer, 1, PERIODIC);
+        let mut twice = part(0, 1, "a");
+        let more = part(0, 2, "b").operators.remove(0).1.states.remove(0).sections;
+        twice.operators[0].1.states[0].sections.extend(more);
+        writer.arrived(subtask(0), &twice).await;
+        assert!(writer.growing.is_none());
+        let parts = [(subtask(0), twice)].into();
+        let manifest = write(&mut writer, first, parts).await.expect("writes");
+        assert_eq!(rows(&store, &manifest).await, ["0/1=a", "0/2=b"]);
     });
 }
 

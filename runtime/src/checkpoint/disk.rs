@@ -92,8 +92,8 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes from `folder` what writes that were killed left there: `object_store` writes `NAME`
-/// first as `NAME#1` and does not list such names. Returns the names.
+/// Removes from `folder` what writes that were killed left there: [`Staged`] files, which
+/// `object_store` does not list. Returns the names.
 pub(super) fn remove_staged(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -112,12 +112,17 @@ pub(super) fn remove_staged(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 /// A file that is written under a name of its own until it is whole, as `object_store` does it:
-/// `NAME#1`, which [`remove_staged`] knows. Dropped before, it is removed.
+/// `NAME` is `NAME#1` before. Dropped before, it is removed.
 #[derive(Debug)]
 pub(super) struct Staged {
     out: File,
     written: u64,
-    /// Where its bytes lie, and where they shall.
+    name: StagedName,
+}
+
+/// Where the bytes of such a file lie, and where they shall.
+#[derive(Debug)]
+struct StagedName {
     at: PathBuf,
     whole: PathBuf,
 }
@@ -128,20 +133,23 @@ const PIECE: usize = 512 << 10;
 impl Staged {
     /// Begins the file at `whole`, in folders that are made where they are absent.
     pub(super) fn create(whole: &Path) -> io::Result<Staged> {
-        for n in 1_u32.. {
+        let mut n = 1_u32;
+        loop {
             let mut at = whole.as_os_str().to_owned();
             at.push(format!("#{n}"));
             let at = PathBuf::from(at);
             match OpenOptions::new().write(true).create_new(true).open(&at) {
-                Ok(out) => return Ok(Staged { out, written: 0, at, whole: whole.to_owned() }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Ok(out) => {
+                    let name = StagedName { at, whole: whole.to_owned() };
+                    return Ok(Staged { out, written: 0, name });
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => n += 1,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     create_folder(whole.parent().unwrap_or(whole))?;
                 }
                 Err(e) => return Err(e),
             }
         }
-        unreachable!("a name is free")
     }
 
     /// Writes `bytes` behind those before.
@@ -156,15 +164,18 @@ impl Staged {
 
     /// Makes it durable, then gives it its name, where that is free.
     pub(super) fn publish(self) -> io::Result<()> {
-        self.out.sync_all()?;
-        fs::hard_link(&self.at, &self.whole)?;
-        let folder = self.whole.parent().map(Path::to_path_buf);
-        drop(self);
+        let Staged { out, name, .. } = self;
+        out.sync_all()?;
+        // There are file systems that take what was written only now.
+        drop(out);
+        fs::hard_link(&name.at, &name.whole)?;
+        let folder = name.whole.parent().map(Path::to_path_buf);
+        drop(name);
         folder.map_or(Ok(()), |folder| sync_folder(&folder))
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedName {
     fn drop(&mut self) {
         // Whoever starts next removes what is left.
         drop(remove(&self.at));

@@ -127,7 +127,8 @@ fn open_folder(folder: &Path, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, 
     }
     let opened = LocalFileSystem::new_with_prefix(folder);
     let opened = opened.map_err(|e| failed(io::Error::other(e)))?;
-    Ok(Arc::new(opened.with_fsync(true)))
+    // Files come to a folder through `disk::Staged`, which syncs them.
+    Ok(Arc::new(opened))
 }
 
 fn open_memory(name: &str, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, StoreError> {

@@ -4,12 +4,12 @@
 //! Called by [`super::store`] for whole files, and by whoever makes one as its parts come. In a
 //! folder each piece is written as it is appended, under a name of its own; anywhere else the file
 //! is sent when all of it is there. Invariants: nothing is visible before [`Put::finish`], and
-//! never a part of it; what is dropped before that leaves nothing.
+//! never a part of it; what is dropped before that leaves nothing, soon.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -27,6 +27,8 @@ pub struct Put {
     file: String,
     to: To,
     writing: Arc<RwLock<()>>,
+    /// Gone when nobody wants the file any more.
+    wanted: Arc<()>,
     len: u64,
     checksum: Box<Xxh3Default>,
 }
@@ -77,7 +79,8 @@ impl Put {
             None => To::Objects(objects.clone(), Vec::new()),
         };
         let checksum = Box::new(Xxh3Default::new());
-        Put { file: file.to_owned(), to, writing: writing.clone(), len: 0, checksum }
+        let (file, writing, wanted) = (file.to_owned(), writing.clone(), Arc::default());
+        Put { file, to, writing, wanted, len: 0, checksum }
     }
 
     /// Its name in the store.
@@ -91,7 +94,8 @@ impl Put {
         let piece = Bytes::from(piece);
         if let To::Folder(path) = &mut self.to {
             let (path, (pieces, sent)) = (std::mem::take(path), channel());
-            self.to = To::Staged(pieces, doors::blocking(move || write(&path, &sent)));
+            let wanted = Arc::downgrade(&self.wanted);
+            self.to = To::Staged(pieces, doors::blocking(move || write(&path, &wanted, &sent)));
         }
         match &mut self.to {
             To::Objects(_, pieces) => pieces.push(piece.clone()),
@@ -102,8 +106,8 @@ impl Put {
         self.checksum.update(&piece);
     }
 
-    /// Makes the file durable under its name. What was begun here goes on when nobody waits for it
-    /// any more, and may still arrive.
+    /// Makes the file durable under its name. What was begun here may go on when nobody waits for
+    /// it any more, and still arrive.
     ///
     /// # Errors
     /// The storage's; where there is such a file.
@@ -147,19 +151,23 @@ fn generic(
     Error::Generic { store, source: source.into() }
 }
 
-/// Writes what is sent into the file at `path`, which is there once its end was sent.
-fn write(path: &std::path::Path, sent: &Receiver<Piece>) -> Result<()> {
+/// Writes what is sent into the file at `path`, which is there once its end was sent, while it is
+/// `wanted`.
+fn write(path: &std::path::Path, wanted: &Weak<()>, sent: &Receiver<Piece>) -> Result<()> {
     let written = || {
         let mut staged = Staged::create(path)?;
         loop {
-            match sent.recv() {
+            let piece = sent.recv();
+            if wanted.strong_count() == 0 {
+                return Ok(());
+            }
+            match piece {
                 Ok(Piece::More(piece)) => staged.append(&piece)?,
                 Ok(Piece::End(writing)) => {
                     let published = staged.publish();
                     drop(writing);
                     return published;
                 }
-                // It was given up.
                 Err(_) => return Ok(()),
             }
         }

@@ -91,7 +91,8 @@ impl<R> Blocking<R> {
     }
 }
 
-/// Runs `work`, which blocks on files, beside this thread's runtime, also when nobody waits for it.
+/// Runs `work`, which blocks on real files, beside this thread's runtime, also when nobody waits
+/// for it. A [`World`](super::World) has none of these: its files are in memory.
 pub fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Blocking<R> {
     Blocking(tokio::task::spawn_blocking(work))
 }

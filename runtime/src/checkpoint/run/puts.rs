@@ -39,9 +39,12 @@ pub struct Put<'a> {
 }
 
 impl<'a> Put<'a> {
-    /// The one that `bytes`, which were read before, begin with.
+    /// The one that `bytes` begin with.
+    ///
+    /// # Panics
+    /// When they were not read before, and are no entries.
     #[inline]
-    fn first_of(bytes: &'a [u8]) -> Put<'a> {
+    pub fn first_of(bytes: &'a [u8]) -> Put<'a> {
         let mut rest = bytes;
         let entry = entry::read_put_again(&mut rest);
         Put { entry, bytes: &bytes[..bytes.len() - rest.len()] }

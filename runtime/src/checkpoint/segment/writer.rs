@@ -1,5 +1,5 @@
-//! Writes a segment into memory. Called by the coordinator with the parts of all subtasks, and by
-//! merges.
+//! Writes a segment into memory, from where it may be taken in pieces. Called by the coordinator
+//! with parts as they come, and by merges.
 //!
 //! A section is added as it is ([`SegmentWriter::add`]) or, where it is long and in order, so that
 //! it can be read by key ([`SegmentWriter::add_rising`]).
@@ -139,26 +139,28 @@ impl SegmentWriter {
         section: &Section,
     ) -> Result<(), FormatError> {
         let order = || FormatError::Order { part: format!("key group {}", section.group.0) };
-        let (mut rest, mut removed) = (&section.bytes[..], (0, 0));
-        let mut puts: Vec<Put<'_>> = Vec::new();
-        loop {
-            let from = rest;
-            let Some(entry) = entry::read(&mut rest).map_err(|_| order())? else { break };
-            let bytes = &from[..from.len() - rest.len()];
-            match (entry.op, puts.last()) {
-                (Op::Put, last) => {
-                    let row = (entry.namespace, entry.key);
-                    if last.is_some_and(|Put { entry: e, .. }| (e.namespace, e.key) >= row) {
-                        return Err(order());
-                    }
-                    puts.push(Put { entry, bytes });
+        let bytes = &section.bytes[..];
+        let (mut rest, mut removed, mut end) = (bytes, 0, 0);
+        let mut last: Option<Entry<'_>> = None;
+        while let Some(entry) = entry::read(&mut rest).map_err(|_| order())? {
+            match (entry.op, last) {
+                (Op::Put, Some(last))
+                    if (last.namespace, last.key) >= (entry.namespace, entry.key) =>
+                {
+                    return Err(order());
                 }
+                (Op::Put, _) => last = Some(entry),
                 (_, Some(_)) => return Err(order()),
-                (_, None) => removed = (removed.0 + 1, removed.1 + bytes.len()),
+                (_, None) => (removed, end) = (removed + 1, bytes.len() - rest.len()),
             }
         }
-        let removals = (removed.0, &section.bytes[..removed.1]);
-        self.add_rising((uid, state, section.group), removals, puts.into_iter()).map(drop)
+        let (removals, mut rest) = bytes.split_at(end);
+        let puts = std::iter::from_fn(|| {
+            let put = (!rest.is_empty()).then(|| Put::first_of(rest))?;
+            rest = &rest[put.bytes.len()..];
+            Some(put)
+        });
+        self.add_rising((uid, state, section.group), (removed, removals), puts).map(drop)
     }
 
     /// What was appended from `start` on is a block.
