@@ -10,7 +10,7 @@ use riverrun_engine::checkpoint::{CheckpointId, OperatorSnapshot, Section, Snaps
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::KeyGroup;
 
-use crate::checkpoint::run::{RemovalsFirst, sorted};
+use crate::checkpoint::run::{RemovalsFirst, overlaid};
 use crate::checkpoint::segment::SORTED_FROM;
 use crate::checkpoint::{CheckpointStore, Put, SegmentEntry, SegmentWriter, StoreError};
 use crate::task::report::{Part, Subtask};
@@ -128,7 +128,7 @@ impl Growing {
             let of = (uid, state, group);
             *written += self.writer.add_rising(of, (removed, removals), puts.rising())?;
         } else {
-            let section = sorted(group, sections)?;
+            let section = overlaid(group, sections)?;
             *written += section.bytes.len() as u64;
             self.writer.add_sorted(uid, state, &section)?;
         }

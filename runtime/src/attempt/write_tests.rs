@@ -1,7 +1,5 @@
 //! Checkpoints that fail, one after the other: what they cut is in the next one that completes.
 
-#![allow(clippy::disallowed_methods, reason = "tests of files need files")]
-
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -11,7 +9,7 @@ use riverrun_engine::state::entry::{self, Entry, Op};
 
 use super::*;
 use crate::checkpoint::StateReader;
-use crate::checkpoint::testing::{FailingStore, block_on};
+use crate::checkpoint::testing::{FailingStore, block_on, files_in};
 use crate::plan::TaskId;
 
 const GROUPS: u16 = 4;
@@ -145,11 +143,7 @@ fn a_segment_grows_as_parts_come_and_begins_anew_where_an_earlier_one_comes_late
 fn in_a_folder_what_has_come_is_written_before_the_rest_comes() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
-    let segments = || {
-        let files = std::fs::read_dir(folder.path().join("segments")).into_iter().flatten();
-        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
-        files.map(|file| name(file.expect("readable"))).collect::<Vec<_>>()
-    };
+    let segments = || files_in(&folder.path().join("segments"));
     block_on(async {
         let mut writer = writer(&store);
         let first = barrier(&mut writer, 1, PERIODIC);

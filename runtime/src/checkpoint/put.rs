@@ -106,20 +106,18 @@ impl Put {
         self.checksum.update(&piece);
     }
 
-    /// Makes the file durable under its name. What was begun here may go on when nobody waits for
-    /// it any more, and still arrive.
+    /// Appends the last piece and makes the file durable under its name. What was begun here may
+    /// go on when nobody waits for it any more, and still arrive.
     ///
     /// # Errors
     /// The storage's; where there is such a file.
-    pub(super) async fn finish(mut self) -> Result<Finished> {
+    pub(super) async fn finish(mut self, last: Vec<u8>) -> Result<Finished> {
+        self.append(last);
         let fault = fault_point!("storage.write");
         fault.map_err(|fault| generic("drill", fault))?;
         let finished = Finished { len: self.len, checksum: self.checksum.digest128() };
         if planted!("segment.unwritten") && self.file.starts_with(names::SEGMENTS) {
             return Ok(finished);
-        }
-        if matches!(self.to, To::Folder(_)) {
-            self.append(Vec::new());
         }
         let writing = self.writing.clone().read_owned().await;
         let panicked = || generic("write", "what wrote has panicked");

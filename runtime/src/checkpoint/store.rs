@@ -284,10 +284,9 @@ impl CheckpointStore {
     }
 
     /// Ends a file with its last piece, whose index has this checksum.
-    async fn end(&self, mut put: Put, last: Vec<u8>, index: u64) -> Result<Made, StoreError> {
-        put.append(last);
+    async fn end(&self, put: Put, last: Vec<u8>, index: u64) -> Result<Made, StoreError> {
         let file = put.file().to_owned();
-        match put.finish().await {
+        match put.finish(last).await {
             Ok(Finished { len, checksum }) => Ok(Made {
                 bytes: len,
                 checksum: manifest_text::hex_of(checksum),
@@ -341,9 +340,7 @@ impl CheckpointStore {
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
         self.still_held(id)?;
-        let mut put = self.put(&file);
-        put.append(text);
-        match put.finish().await {
+        match self.put(&file).finish(text).await {
             Ok(_) => {
                 self.known(|known| known.insert(id, manifest.into()));
                 Ok(())

@@ -9,7 +9,7 @@ use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, SnapshotMode};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 
-use super::testing::{FailingStore, block_on, manifest, segment, take};
+use super::testing::{FailingStore, block_on, files_in, manifest, segment, take};
 use super::{CheckpointStore, Manifest, RunWriter, StateReader, StoreError};
 
 fn ids(numbers: &[u64]) -> Vec<CheckpointId> {
@@ -208,11 +208,7 @@ fn retention_removes_nothing_when_it_cannot_know() {
 #[test]
 fn what_is_put_in_pieces_is_there_once_it_is_whole_or_never() {
     let folder = tempfile::tempdir().expect("a folder");
-    let files = || {
-        let files = std::fs::read_dir(folder.path().join("segments")).into_iter().flatten();
-        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
-        files.map(|file| name(file.expect("readable"))).collect::<Vec<_>>()
-    };
+    let files = || files_in(&folder.path().join("segments"));
     block_on(async {
         let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
         let (bytes, entries) = segment(0..40, 1);

@@ -126,6 +126,14 @@ pub(crate) async fn take(
     Ok(manifest)
 }
 
+/// The names of the files in `folder`, none where there is no such folder.
+#[allow(clippy::disallowed_methods, reason = "tests have folders of their own")]
+pub(crate) fn files_in(folder: &std::path::Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+    files.map(|file| name(file.expect("readable"))).collect()
+}
+
 /// Runs `work` on a runtime of its own.
 pub(crate) fn block_on<R>(work: impl Future<Output = R>) -> R {
     let mut runtime = tokio::runtime::Builder::new_current_thread();

@@ -17,7 +17,7 @@ pub mod writer;
 mod tests;
 
 pub use held::{HeldPuts, HeldPutsBuilder};
-pub use overlay::{Overlay, RemovalsFirst, sorted};
+pub use overlay::{Overlay, RemovalsFirst, overlaid, sorted};
 pub use puts::{Put, Puts};
 pub use reader::{Row, RunReader};
 pub use writer::RunWriter;

@@ -206,18 +206,25 @@ impl<'a> RemovalsFirst<'a> {
 /// # Errors
 /// Bytes that are not entries.
 pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
-    let mut sorted = Section { group, entries: 0, bytes: Vec::new() };
     let Some(RemovalsFirst { removed, removals, puts }) = RemovalsFirst::of(sections)? else {
-        let mut overlay = Overlay::default();
-        for section in sections {
-            overlay.add(&Bytes::copy_from_slice(&section.bytes))?;
-        }
-        sorted.entries = overlay.write(&mut sorted.bytes)?;
-        return Ok(sorted);
+        return overlaid(group, sections);
     };
-    sorted.bytes.extend_from_slice(removals);
-    sorted.entries = removed + puts.write(&mut sorted.bytes);
-    Ok(sorted)
+    let mut bytes = removals.to_vec();
+    let entries = removed + puts.write(&mut bytes);
+    Ok(Section { group, entries, bytes })
+}
+
+/// As [`sorted`], of sections that are not [`RemovalsFirst`].
+///
+/// # Errors
+/// Bytes that are not entries.
+pub fn overlaid(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
+    let (mut overlay, mut bytes) = (Overlay::default(), Vec::new());
+    for section in sections {
+        overlay.add(&Bytes::copy_from_slice(&section.bytes))?;
+    }
+    let entries = overlay.write(&mut bytes)?;
+    Ok(Section { group, entries, bytes })
 }
 
 /// With how many entries that are no puts a section begins, and where they end.
