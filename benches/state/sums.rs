@@ -52,8 +52,7 @@ impl Sums {
     pub(crate) fn within(budget: Bytes) -> anyhow::Result<Sums> {
         let needs = MemoryNeeds {
             stateful_subtasks: 1,
-            forward_channels: 0,
-            exchange_channels: 0,
+            channel_records: 0,
             connectors: Bytes::default(),
             spilling: SPILLING,
         };

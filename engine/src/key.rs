@@ -197,6 +197,7 @@ impl KeyGroupRange {
 pub struct Owners {
     of_group: Vec<u32>,
     parallelism: u32,
+    nearest: u32,
 }
 
 impl Owners {
@@ -204,13 +205,26 @@ impl Owners {
     #[must_use]
     pub fn new(parallelism: u32, groups: u16) -> Self {
         let owner = |group| KeyGroupRange::owner(KeyGroup(group), parallelism, groups);
-        Owners { of_group: (0..groups).map(owner).collect(), parallelism }
+        Owners { of_group: (0..groups).map(owner).collect(), parallelism, nearest: 0 }
     }
 
     /// How many subtasks.
     #[must_use]
     pub fn parallelism(&self) -> usize {
         self.parallelism as usize
+    }
+
+    /// The same, as the subtask of this number deals records out: it shares a worker with the one
+    /// of its own number, if there is one.
+    #[must_use]
+    pub fn seen_from(self, subtask: u32) -> Self {
+        Owners { nearest: if subtask < self.parallelism { subtask } else { 0 }, ..self }
+    }
+
+    /// The subtask whose records stay in this worker.
+    #[must_use]
+    pub fn nearest(&self) -> usize {
+        self.nearest as usize
     }
 
     /// The subtask that keys with this hash belong to.

@@ -14,6 +14,7 @@ mod lives;
 mod panics;
 #[cfg(feature = "rocksdb")]
 mod portions;
+mod reads;
 mod rescale;
 mod runs;
 mod seen;

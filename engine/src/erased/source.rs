@@ -10,7 +10,7 @@ use super::AnyBatch;
 use crate::checkpoint::SplitSnapshot;
 use crate::context::TaskContext;
 use crate::data::{from_bytes, to_bytes};
-use crate::element::{Batch, Origin};
+use crate::element::{BATCH_RECORDS, Batch, Origin};
 use crate::operator::Result;
 use crate::outside::{About, Outside};
 use crate::rehearsal::Slicing;
@@ -161,6 +161,14 @@ impl<S: Source> ErasedSource for Erased<S> {
     }
 }
 
+/// Records are read in batches of more than [`BATCH_RECORDS`] only while they are so few bytes.
+const LARGE_BATCH_BYTES: usize = 128 << 10;
+
+/// How many records of so many bytes a batch may have at most.
+fn read_max(bytes: usize) -> usize {
+    (LARGE_BATCH_BYTES / bytes.max(1)).max(BATCH_RECORDS)
+}
+
 fn erase_split<S: Split>(split: &S) -> Result<ErasedSplit> {
     Ok(ErasedSplit { id: split.id(), split: to_bytes(split)? })
 }
@@ -231,7 +239,8 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
         if self.bounded && self.splits.iter().all(|split| split.ended) {
             return Ok(Fetched::Ended);
         }
-        let mut batch = Batch::with_capacity(records_max.min(crate::element::BATCH_RECORDS));
+        let records_max = records_max.min(read_max(size_of::<R::Item>()));
+        let mut batch = Batch::with_capacity(records_max);
         Ok(match self.reader.next(&mut batch, records_max)? {
             Progress::Records { split, first, last } => self.records(batch, split, first, last),
             Progress::CaughtUp(split) => {

@@ -35,21 +35,18 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             if !is_plain {
                 self.fetch(hash, key)?;
             }
-            // At most twice: what was made is there.
-            loop {
-                let at = self.segment_at(range.position(hash), hash);
-                let Table { segments, logs, layout, .. } = self;
-                let Segment { slots, now, then, group, .. } = &mut segments[at];
-                let entries = slots.len();
-                if let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) {
-                    if !slot.mark.is_touched_and(dirty) {
-                        let log = &mut logs[usize::from(*group)].then;
-                        change(slot, (hash, entries), (now, then, dirty), &mut **layout, log)?;
-                    }
-                    step(&mut slot.value, record);
-                    break;
+            let at = self.segment_at(range.position(hash), hash);
+            let Table { segments, logs, layout, .. } = self;
+            let Segment { slots, now, then, group, .. } = &mut segments[at];
+            let entries = slots.len();
+            if let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) {
+                if !slot.mark.is_touched_and(dirty) {
+                    let log = &mut logs[usize::from(*group)].then;
+                    change(slot, (hash, entries), (now, then, dirty), &mut **layout, log)?;
                 }
-                self.make(hash, key, &new)?;
+                step(&mut slot.value, record);
+            } else {
+                step(self.make(hash, key, &new)?, record);
             }
         }
         Ok(())
@@ -73,7 +70,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     #[cold]
     #[inline(never)]
-    fn make(&mut self, hash: KeyHash, key: &K, new: &impl Fn() -> V) -> Result<()> {
-        self.found_or_made(hash, key, false, new).map(drop)
+    fn make(&mut self, hash: KeyHash, key: &K, new: &impl Fn() -> V) -> Result<&mut V> {
+        self.found_or_made(hash, key, false, new)
     }
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use riverrun_engine::element::BATCH_RECORDS;
 use riverrun_engine::graph::{Graph, NodeKind, Partitioning};
 use riverrun_engine::state::ResidentMemory;
 use riverrun_engine::state::spill::{SpillDoor, SpillError};
@@ -13,6 +14,7 @@ use crate::doors;
 use crate::plan::Plan;
 use crate::state::memory::{MemoryError, MemoryNeeds, MemoryPlan};
 use crate::state::{SPILLING, SpillPlace, spill_door};
+use crate::task::emitter::dealt_records;
 
 /// What the states of an attempt share.
 #[derive(Clone)]
@@ -45,8 +47,7 @@ fn needs(graph: &Graph, plan: &Plan, config: &Config) -> MemoryNeeds {
     let states = graph.states(config.key_groups);
     let mut needs = MemoryNeeds {
         stateful_subtasks: 0,
-        forward_channels: 0,
-        exchange_channels: 0,
+        channel_records: 0,
         connectors: Bytes(0),
         spilling: SPILLING,
     };
@@ -57,11 +58,12 @@ fn needs(graph: &Graph, plan: &Plan, config: &Config) -> MemoryNeeds {
             operators.filter(|node| states.get(&node.uid).is_some_and(|s| !s.is_empty()));
         needs.stateful_subtasks += stateful.count() as u64 * u64::from(task.parallelism);
         for link in &task.outputs {
-            let consumers = u64::from(plan.tasks[link.to.0].parallelism);
-            match link.partitioning {
-                Partitioning::Forward => needs.forward_channels += u64::from(task.parallelism),
-                _ => needs.exchange_channels += u64::from(task.parallelism) * consumers,
-            }
+            let consumers = plan.tasks[link.to.0].parallelism as usize;
+            let records = match link.partitioning {
+                Partitioning::Forward => BATCH_RECORDS,
+                _ => consumers * dealt_records(consumers),
+            };
+            needs.channel_records += u64::from(task.parallelism) * records as u64;
         }
     }
     needs

@@ -6,7 +6,6 @@
 //! where there are so many that full ones would take more than a quarter, each holds fewer batches.
 //! All the rest is for resident state, in equal parts.
 
-use riverrun_engine::element::BATCH_RECORDS;
 use thiserror::Error;
 
 use super::Spilling;
@@ -15,8 +14,6 @@ use crate::task::inbox::CHANNEL_BATCHES;
 
 /// What a record in a channel is taken to weigh, with its hash, time and share of the batch.
 pub const RECORD: Bytes = Bytes(64);
-/// Records in a part that an exchange deals out: smaller ones wait for the next batch.
-const PART_RECORDS: u64 = 256;
 /// The least resident state of a subtask: below this it would only spill.
 const RESIDENT_MIN: Bytes = Bytes::mib(4);
 /// The least memory of a spill, where that is at most a quarter of all.
@@ -31,10 +28,8 @@ const MIB_MAX: u64 = 1 << 40;
 pub struct MemoryNeeds {
     /// Subtasks that own state.
     pub stateful_subtasks: u64,
-    /// Channels between subtasks that pass batches on whole.
-    pub forward_channels: u64,
-    /// Channels of exchanges, which deal batches out in parts.
-    pub exchange_channels: u64,
+    /// Records in channels between subtasks, where each holds one batch.
+    pub channel_records: u64,
     /// What connectors hold at most, such as the queues of a Kafka client.
     pub connectors: Bytes,
     /// Whether state that does not fit has another place.
@@ -151,10 +146,7 @@ impl MemoryPlan {
 }
 
 fn channels(needs: &MemoryNeeds, batches: usize) -> Bytes {
-    let forward = needs.forward_channels.saturating_mul(BATCH_RECORDS as u64);
-    let exchange = needs.exchange_channels.saturating_mul(PART_RECORDS);
-    let records = forward.saturating_add(exchange).saturating_mul(batches as u64);
-    Bytes(records.saturating_mul(RECORD.0))
+    Bytes(needs.channel_records.saturating_mul(batches as u64).saturating_mul(RECORD.0))
 }
 
 fn spill(memory: Bytes, needs: &MemoryNeeds) -> Bytes {
@@ -175,15 +167,12 @@ mod tests {
     fn needs() -> impl Strategy<Value = MemoryNeeds> {
         let spilling = prop_oneof![Just(Spilling::Present), Just(Spilling::Absent)];
         let connectors = (0_u64..1 << 33).prop_map(Bytes);
-        (0_u64..300, 0_u64..3_000, 0_u64..30_000, connectors, spilling).prop_map(
-            |(stateful_subtasks, forward_channels, exchange_channels, connectors, spilling)| {
-                MemoryNeeds {
-                    stateful_subtasks,
-                    forward_channels,
-                    exchange_channels,
-                    connectors,
-                    spilling,
-                }
+        (0_u64..300, 0_u64..12_000_000, connectors, spilling).prop_map(
+            |(stateful_subtasks, channel_records, connectors, spilling)| MemoryNeeds {
+                stateful_subtasks,
+                channel_records,
+                connectors,
+                spilling,
             },
         )
     }
@@ -215,8 +204,7 @@ mod tests {
     fn two_subtasks_in_two_gib() {
         let needs = MemoryNeeds {
             stateful_subtasks: 2,
-            forward_channels: 0,
-            exchange_channels: 4,
+            channel_records: 4 * 256,
             connectors: Bytes::mib(64),
             spilling: Spilling::Present,
         };
@@ -233,8 +221,7 @@ mod tests {
     fn many_channels_hold_less_each() {
         let needs = MemoryNeeds {
             stateful_subtasks: 128,
-            forward_channels: 128,
-            exchange_channels: 128 * 128,
+            channel_records: 128 * 1024 + 128 * 128 * 256,
             connectors: Bytes::default(),
             spilling: Spilling::Absent,
         };
@@ -247,8 +234,7 @@ mod tests {
     fn a_job_that_does_not_fit_says_what_would_do() {
         let needs = MemoryNeeds {
             stateful_subtasks: 8,
-            forward_channels: 0,
-            exchange_channels: 64,
+            channel_records: 64 * 256,
             connectors: Bytes::mib(64),
             spilling: Spilling::Present,
         };

@@ -4,7 +4,7 @@
 //! A keyed batch is dealt out by key group; parts too small to travel alone wait for the next
 //! batch, for the input to go idle, or for any control element, never for a timer.
 
-use riverrun_engine::element::Element;
+use riverrun_engine::element::{BATCH_RECORDS, Element};
 use riverrun_engine::erased::AnyBatch;
 use riverrun_engine::graph::Partitioning;
 use riverrun_engine::key::Owners;
@@ -20,6 +20,16 @@ use crate::doors;
 /// A part of a batch travels alone from this many records on.
 pub const PART_RECORDS: usize = 256;
 
+/// A source whose batches are dealt out reads so much more at once that each part is as large as a
+/// batch, for so many parts.
+pub const PARTS_FULL: usize = 4;
+
+/// About how many records a part has of a batch that is dealt out in `parts`.
+#[must_use]
+pub fn dealt_records(parts: usize) -> usize {
+    (PARTS_FULL * BATCH_RECORDS / parts.max(1)).clamp(PART_RECORDS, BATCH_RECORDS)
+}
+
 /// One edge out of a subtask.
 #[derive(Debug)]
 pub struct Route {
@@ -33,16 +43,16 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to `senders`, one for each subtask that may take records.
+    /// A route from subtask `index` to `senders`, one for each subtask that may take records.
     #[must_use]
     pub fn new(
         port: Port,
         partitioning: Partitioning,
-        senders: Vec<Sender<Element>>,
+        (index, senders): (u32, Vec<Sender<Element>>),
         groups: u16,
     ) -> Self {
         let subtasks = u32::try_from(senders.len()).expect("at most one for each key group");
-        let owners = Owners::new(subtasks, groups);
+        let owners = Owners::new(subtasks, groups).seen_from(index);
         let waiting = senders.iter().map(|_| None).collect();
         let part_records = doors::sizes().part_records;
         Route { port, partitioning, senders, waiting, owners, part_records, next: 0 }
@@ -141,6 +151,13 @@ impl Emitter {
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
         Emitter { routes }
+    }
+
+    /// Into how many parts a batch may be dealt.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let dealing = self.routes.iter().filter(|route| route.partitioning == Partitioning::Hash);
+        dealing.map(|route| route.senders.len()).max().unwrap_or(1)
     }
 
     /// Sends records to everyone who reads `port`; with `at_once` no part waits.

@@ -109,6 +109,15 @@ impl Outlet {
         Outlet { subtask, tail, metrics, reports, preparing, parts, alone }
     }
 
+    /// Into how many parts a batch that leaves may be dealt.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        match &self.tail {
+            Tail::Emitter(emitter) => emitter.parts(),
+            Tail::Sink { .. } => 1,
+        }
+    }
+
     /// Delivers everything the chain has to give, firing what is due, piece by piece.
     ///
     /// # Errors
