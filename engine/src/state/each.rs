@@ -39,15 +39,17 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             let Table { segments, logs, layout, .. } = self;
             let Segment { slots, now, then, group, .. } = &mut segments[at];
             let entries = slots.len();
-            if let Some(slot) = slots.find_mut(kept(hash), |slot| slot.key == *key) {
-                if !slot.mark.is_touched_and(dirty) {
-                    let log = &mut logs[usize::from(*group)].then;
-                    change(slot, (hash, entries), (now, then, dirty), &mut **layout, log)?;
+            let value = match slots.find_mut(kept(hash), |slot| slot.key == *key) {
+                Some(slot) => {
+                    if !slot.mark.is_touched_and(dirty) {
+                        let log = &mut logs[usize::from(*group)].then;
+                        change(slot, (hash, entries), (now, then, dirty), &mut **layout, log)?;
+                    }
+                    &mut slot.value
                 }
-                step(&mut slot.value, record);
-            } else {
-                step(self.make(hash, key, &new)?, record);
-            }
+                None => self.make(hash, key, &new)?,
+            };
+            step(value, record);
         }
         Ok(())
     }
