@@ -7,7 +7,7 @@
 
 use crate::data::Data;
 use crate::element::Batch;
-use crate::key::Owners;
+use crate::key::{KeyHash, Owners};
 
 /// The part of each subtask; some may be empty.
 pub(crate) fn deal<T: Data>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
@@ -32,23 +32,44 @@ fn moved<T>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
 
 fn copied<T: Clone>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
     let Batch { mut items, mut timestamps, mut hashes, origins } = batch;
-    let mut lists = vec![Vec::with_capacity(hashes.len()); owners.parallelism()];
-    for (at, hash) in hashes.iter().enumerate() {
-        lists[owners.of(*hash)].push(at as u32);
+    let (near, far) = parted(&hashes, owners);
+    let mut lists = vec![Vec::new(); owners.parallelism()];
+    if let [first, second] = lists.as_mut_slice() {
+        *(if owners.nearest() == 0 { second } else { first }) = far;
+    } else {
+        far.iter().for_each(|at| lists[owners.of(hashes[*at as usize])].push(*at));
     }
-    let near = std::mem::take(&mut lists[owners.nearest()]);
-    let far = |list: &Vec<u32>| Batch {
+    let picked_of = |list: &Vec<u32>| Batch {
         items: picked(&items, list),
         timestamps: picked(&timestamps, list),
         hashes: picked(&hashes, list),
         origins: origins.clone(),
     };
-    let mut parts: Vec<Batch<T>> = lists.iter().map(far).collect();
+    let mut parts: Vec<Batch<T>> = lists.iter().map(picked_of).collect();
     keep(&mut items, &near);
     keep(&mut timestamps, &near);
     keep(&mut hashes, &near);
     parts[owners.nearest()] = Batch { items, timestamps, hashes, origins };
     parts
+}
+
+/// The places of the records of the nearest subtask, and those of all others.
+///
+/// Which it is of the two cannot be foretold, so both are written and one of them stays: a jump
+/// taken the wrong way costs more.
+fn parted(hashes: &[KeyHash], owners: &Owners) -> (Vec<u32>, Vec<u32>) {
+    let (mut near, mut far) = (vec![0; hashes.len()], vec![0; hashes.len()]);
+    let (mut nears, mut fars) = (0, 0);
+    for (at, hash) in hashes.iter().enumerate() {
+        let is_near = owners.of(*hash) == owners.nearest();
+        near[nears] = at as u32;
+        far[fars] = at as u32;
+        nears += usize::from(is_near);
+        fars += usize::from(!is_near);
+    }
+    near.truncate(nears);
+    far.truncate(fars);
+    (near, far)
 }
 
 fn picked<C: Clone>(column: &[C], list: &[u32]) -> Vec<C> {
@@ -66,7 +87,7 @@ fn keep<C: Clone>(column: &mut Vec<C>, list: &[u32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{KEY_GROUPS, KeyHash, KeyHasher};
+    use crate::key::{KEY_GROUPS, KeyHasher};
     use crate::time::at;
     use proptest::prelude::*;
 
