@@ -36,7 +36,9 @@ pub(crate) struct Sums {
     counts: Slot<SliceTable<u64, u64>>,
     memory: Arc<ResidentMemory>,
     hasher: KeyHasher,
-    hashed: Vec<(KeyHash, u64)>,
+    hashes: Vec<KeyHash>,
+    /// Keys, each with what is added to it.
+    items: Vec<(u64, u64)>,
     /// Updates since the last delta; none are cut where there is no budget.
     since_delta: Option<usize>,
     _folder: TempDir,
@@ -79,9 +81,20 @@ impl Sums {
         let (mut store, _) = declare.finish();
         let memory = Arc::new(memory);
         store.limit(memory.clone(), door, (&Uid::new("bench"), 0));
-        let (hasher, hashed) = (KeyHasher::default(), Vec::with_capacity(BATCH_RECORDS));
+        let hasher = KeyHasher::default();
+        let (hashes, items) = (Vec::new(), Vec::new());
         let since_delta = (memory.bytes_max() < usize::MAX).then_some(0);
-        Ok(Sums { store, sums, counts, memory, hasher, hashed, since_delta, _folder: folder })
+        Ok(Sums {
+            store,
+            sums,
+            counts,
+            memory,
+            hasher,
+            hashes,
+            items,
+            since_delta,
+            _folder: folder,
+        })
     }
 
     /// What is written for checkpoints, and cut.
@@ -98,16 +111,18 @@ impl Sums {
     pub(crate) fn add(&mut self, update: Update, keys: &[u64]) -> anyhow::Result<u64> {
         let mut answered = 0_u64;
         for batch in keys.chunks(BATCH_RECORDS) {
-            self.hashed.clear();
+            self.hashes.clear();
+            self.items.clear();
             for key in batch {
-                self.hashed.push((self.hasher.hash(key)?, *key));
+                self.hashes.push(self.hasher.hash(key)?);
+                self.items.push((*key, 1));
             }
             match update {
                 Update::Sum => answered = answered.wrapping_add(self.add_sums()?),
                 Update::Count => {
                     let counts = self.store.get_mut(self.counts).slice_mut(at(0));
-                    let records = self.hashed.iter().map(|(hash, key)| (*hash, key, 1));
-                    counts.each_or_insert_with(records, || 0, |count, n| *count += n)?;
+                    let add = |count: &mut u64, n: &u64| *count += n;
+                    counts.each_or_insert_with(&self.hashes, &mut self.items.iter(), || 0, add)?;
                 }
             }
             self.store.relieve()?;
@@ -124,17 +139,12 @@ impl Sums {
 
     fn add_sums(&mut self) -> anyhow::Result<u64> {
         let table = self.store.get_mut(self.sums);
-        table.prefetch(self.hashed.iter().map(|(hash, key)| (*hash, key)))?;
         let mut answered = 0_u64;
-        let records = self.hashed.iter().map(|(hash, key)| (*hash, key, 1));
-        table.each_or_insert_with(
-            records,
-            || 0,
-            |sum, n| {
-                *sum += n;
-                answered = answered.wrapping_add(*sum);
-            },
-        )?;
+        let add = |sum: &mut u64, n: &u64| {
+            *sum += n;
+            answered = answered.wrapping_add(*sum);
+        };
+        table.each_or_insert_with(&self.hashes, &mut self.items.iter(), || 0, add)?;
         Ok(answered)
     }
 

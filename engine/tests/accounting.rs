@@ -128,8 +128,10 @@ fn slices() -> StateStore {
     for slice in 0..10 {
         let held = store.get_mut(slices).slice_mut(Timestamp::from_millis(slice * 1000));
         let hash = |k: &u64| KeyHasher::default().hash(k).expect("has a hash");
-        let records = (0..20_000_u64).map(|k| (hash(&k), k, k));
-        held.each_or_insert_with(records, || (0, 0), |held, k| *held = (k, k)).expect("inserts");
+        let items: Vec<(u64, u64)> = (0..20_000).map(|k| (k, k)).collect();
+        let hashes: Vec<KeyHash> = items.iter().map(|(k, _)| hash(k)).collect();
+        let both = |held: &mut (u64, u64), k: &u64| *held = (*k, *k);
+        held.each_or_insert_with(&hashes, &mut items.iter(), || (0, 0), both).expect("inserts");
     }
     store
 }

@@ -7,7 +7,6 @@
 use std::fmt;
 
 use riverrun_engine::data::{Data, Key};
-use riverrun_engine::key::KeyHash;
 use riverrun_engine::operator::Operator;
 use riverrun_engine::state::Declare;
 
@@ -31,14 +30,6 @@ impl<K, T> fmt::Debug for KeyedStream<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keyed{:?}", self.records)
     }
-}
-
-/// The keys of a batch, or of a part of it, as state takes them.
-pub(crate) fn keys_of<'b, K, T>(
-    hashes: &'b [KeyHash],
-    items: &'b [(K, T)],
-) -> impl Iterator<Item = (KeyHash, &'b K)> {
-    hashes.iter().copied().zip(items.iter().map(|(key, _)| key))
 }
 
 impl<K: Key, T: Data> KeyedStream<K, T> {

@@ -10,7 +10,7 @@ use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::state::{Declare, Slot, Table};
 
 use crate::job::Step;
-use crate::keyed::{KeyedStream, keys_of};
+use crate::keyed::KeyedStream;
 use crate::stream::Stream;
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
@@ -44,11 +44,9 @@ where
     fn process(&mut self, batch: Batch<(K, T)>, ctx: &mut OperatorContext<'_, T>) -> Result<()> {
         let table = ctx.state.get_mut(self.reduced);
         let Batch { items, timestamps, hashes, origins } = batch;
-        table.prefetch(keys_of(&hashes, &items))?;
         let (f, mut results) = (&*self.f, Vec::with_capacity(items.len()));
-        let records = hashes.into_iter().zip(items).map(|(hash, (key, item))| (hash, key, item));
         let none = || None;
-        table.each_or_insert_with(records, none, |held, item| {
+        table.each_or_insert_with(&hashes, &mut items.into_iter(), none, |held, item| {
             let result = match held.take() {
                 Some(before) => f(before, item),
                 None => item,

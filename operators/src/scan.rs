@@ -10,7 +10,7 @@ use riverrun_engine::operator::{Operator, OperatorContext};
 use riverrun_engine::state::{Declare, Slot, Table};
 
 use crate::job::Step;
-use crate::keyed::{KeyedStream, keys_of};
+use crate::keyed::KeyedStream;
 use crate::stream::Stream;
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
@@ -72,11 +72,9 @@ where
     fn process(&mut self, batch: Batch<(K, T)>, ctx: &mut OperatorContext<'_, U>) -> Result<()> {
         let table = ctx.state.get_mut(self.states);
         let Batch { items, timestamps, hashes, origins } = batch;
-        table.prefetch(keys_of(&hashes, &items))?;
         let (f, mut results) = (&*self.f, Vec::with_capacity(items.len()));
-        let records = hashes.into_iter().zip(items).map(|(hash, (key, item))| (hash, key, item));
-        table
-            .each_or_insert_with(records, S::default, |state, item| results.push(f(state, item)))?;
+        let step = |state: &mut S, item| results.push(f(state, item));
+        table.each_or_insert_with(&hashes, &mut items.into_iter(), S::default, step)?;
         ctx.emit_batch(Batch { items: results, timestamps, hashes: Vec::new(), origins });
         Ok(())
     }
@@ -105,11 +103,9 @@ where
         let OperatorContext { state, output, .. } = ctx;
         let table = state.get_mut(self.states);
         let Batch { items, timestamps, hashes, .. } = batch;
-        table.prefetch(keys_of(&hashes, &items))?;
-        let f = &*self.f;
-        let records = hashes.iter().zip(&timestamps).zip(items);
-        let records = records.map(|((hash, at), (key, item))| (*hash, key, (item, *at)));
-        table.each_or_insert_with(records, S::default, |state, (item, at)| {
+        let (f, mut timestamps) = (&*self.f, timestamps.into_iter());
+        table.each_or_insert_with(&hashes, &mut items.into_iter(), S::default, |state, item| {
+            let at = timestamps.next().unwrap_or_else(|| unreachable!("every record has one"));
             f(state, item).into_iter().for_each(|item| output.emit(item, at));
         })
     }

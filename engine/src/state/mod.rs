@@ -42,6 +42,7 @@ pub(crate) use codec::Bytes;
 pub use codec::{TypeShape, ValueCodec};
 pub(crate) use cut::Budget;
 pub use declare::{Declare, Ending, StateKind, StateSpec};
+pub use each::KeyedItems;
 pub use handle::{Keyed, Scope, ValueState};
 pub(crate) use layout::{Layout, RowKey, Rows, encoded};
 pub use list::ListState;

@@ -5,11 +5,10 @@
 //! moved out, and wherever values cannot be merged, a slice is a table and no more; from then on
 //! that table only gets smaller.
 
-use std::borrow::Borrow;
-
 use super::codec::ValueCodec;
 use super::cold::OpenSpill;
 use super::cut::Budget;
+use super::each::KeyedItems;
 use super::entry::Entry;
 use super::layout::{Layout, ValueLayout};
 use super::log::Log;
@@ -54,38 +53,24 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
         self.table.expect_like(&other.table);
     }
 
-    /// Calls `step` for each record, in order, with what is held of its key, made by `new` where
-    /// there is nothing. Where values can be merged that may be a portion of its value: what is to
-    /// be merged into the rest.
+    /// As [`Table::each_or_insert_with`]. Where values can be merged, what `step` gets may be a
+    /// portion of the value: what is to be merged into the rest.
     ///
     /// # Errors
     /// When the state cannot be read; when the value as of the last barrier cannot be written.
     #[inline]
-    pub fn each_or_insert_with<Q: Borrow<K>, T>(
+    pub fn each_or_insert_with<I: KeyedItems<K>>(
         &mut self,
-        records: impl Iterator<Item = (KeyHash, Q, T)>,
+        hashes: &[KeyHash],
+        items: &mut I,
         new: impl Fn() -> V,
-        step: impl FnMut(&mut V, T),
+        step: impl FnMut(&mut V, I::Item),
     ) -> Result<()> {
         let table = match &mut self.portions {
             None => &mut self.table,
             Some(portions) => portions.current(),
         };
-        table.each_or_insert_with(records, new, step)
-    }
-
-    /// Brings back what is not in memory of the keys of a batch, if it is read at all.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub fn prefetch<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) -> Result<()> {
-        if self.portioned.is_none() {
-            return self.table.prefetch(keys);
-        }
-        if self.portions.is_none() {
-            self.table.look_ahead(keys);
-        }
-        Ok(())
+        table.each_or_insert_with(hashes, items, new, step)
     }
 
     /// Whether [`Slice::walk_part`] may show a key several times.

@@ -19,7 +19,6 @@ use super::cursor::Cursor;
 use super::late::Late;
 use super::operator::{drop_fired, emit_slice};
 use super::slices::{Grid, is_over};
-use crate::keyed::keys_of;
 
 /// Keeps an accumulator per key and window, by the window's start.
 pub(crate) struct FoldOperator<K, T, S, F> {
@@ -64,12 +63,9 @@ where
                     continue;
                 }
                 let slice = windows.slice_mut(self.grid.window(end).start);
-                let items = &items.as_slice()[..run.len];
-                slice.prefetch(keys_of(hashes, items))?;
-                let records = hashes.iter().zip(items);
-                let records = records.map(|(hash, (key, item))| (*hash, key, item));
+                let mut items = items.as_slice().iter();
                 let fold = |held: &mut S, item: &T| (self.fold)(held, item.clone());
-                slice.each_or_insert_with(records, S::default, fold)?;
+                slice.each_or_insert_with(hashes, &mut items, S::default, fold)?;
             }
             // The last window takes the records themselves; when it is over, so are all others.
             if is_over(run.last_end, watermark) {
@@ -80,10 +76,8 @@ where
                 continue;
             }
             let slice = windows.slice_mut(self.grid.window(run.last_end).start);
-            slice.prefetch(keys_of(hashes, &items.as_slice()[..run.len]))?;
-            let records = hashes.iter().zip(items.by_ref());
-            let records = records.map(|(hash, (key, item))| (*hash, key, item));
-            slice.each_or_insert_with(records, S::default, |held, item| (self.fold)(held, item))?;
+            let fold = |held: &mut S, item| (self.fold)(held, item);
+            slice.each_or_insert_with(hashes, &mut items, S::default, fold)?;
         }
         Ok(())
     }

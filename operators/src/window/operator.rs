@@ -29,7 +29,6 @@ use super::cursor::Cursor;
 use super::late::Late;
 use super::slices::{Grid, is_over};
 use super::{Aggregate, Windowed, emit};
-use crate::keyed::keys_of;
 
 /// Keeps an aggregate per key and slice, and merges slices into windows when they are over.
 pub(crate) struct SlicedOperator<K, T, A> {
@@ -87,10 +86,8 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SlicedOperator<K, T, A> {
             }
             let slice = slices.slice_mut(run.slice);
             let hashes = &hashes[records];
-            slice.prefetch(keys_of(hashes, items))?;
-            let records = hashes.iter().zip(items);
-            let records = records.map(|(hash, (key, item))| (*hash, key, item));
-            slice.each_or_insert_with(records, A::default, |held, item| held.add(item))?;
+            let step = |held: &mut A, item: &T| held.add(item);
+            slice.each_or_insert_with(hashes, &mut items.iter(), A::default, step)?;
         }
         Ok(())
     }

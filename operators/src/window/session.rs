@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use super::late::Late;
 use super::{Aggregate, Windowed, emit};
-use crate::keyed::keys_of;
 
 /// How many timers one call fires.
 const TIMERS_PER_CALL: usize = 1024;
@@ -81,7 +80,8 @@ impl<K: Key, T: Data, A: Aggregate<T>> Operator for SessionOperator<K, T, A> {
     ) -> Result<()> {
         let watermark = ctx.watermark();
         let table = ctx.state.get_mut(self.sessions);
-        table.prefetch(keys_of(&batch.hashes, &batch.items))?;
+        let keys = batch.items.iter().map(|(key, _)| key);
+        table.prefetch(batch.hashes.iter().copied().zip(keys))?;
         let records = batch.items.iter().zip(&batch.timestamps).zip(&batch.hashes);
         for (((key, item), at), hash) in records {
             let own = Window::new(*at, Timestamp::from(at.as_millis().saturating_add(self.gap)));

@@ -163,9 +163,11 @@ impl Subtask {
             Change::Add(key, n) => {
                 let table = self.store.get_mut(self.values);
                 // In two records: the second one finds what the first one left.
-                let records = [n - n / 2, n / 2].map(|n| (owns(key), key, n));
-                let records = records.into_iter();
-                table.each_or_insert_with(records, || 0, |held, n| *held += n).expect("reads");
+                let items = vec![(*key, n - n / 2), (*key, n / 2)];
+                let (hashes, mut items) = ([owns(key); 2], items.into_iter());
+                table
+                    .each_or_insert_with(&hashes, &mut items, || 0, |held, n| *held += n)
+                    .expect("reads");
             }
             Change::Set(key, n) => {
                 self.store.get_mut(self.values).insert(owns(key), key, *n).expect("reads");
@@ -175,13 +177,15 @@ impl Subtask {
             }
             Change::AddToSlice(slice, key, n) => {
                 let table = self.store.get_mut(self.slices).slice_mut(moment(*slice));
-                let records = [(owns(key), key, *n)].into_iter();
-                table.each_or_insert_with(records, || 0, |held, n| *held += n).expect("reads");
+                let (hashes, mut items) = ([owns(key)], vec![(*key, *n)].into_iter());
+                table
+                    .each_or_insert_with(&hashes, &mut items, || 0, |held, n| *held += n)
+                    .expect("reads");
             }
             Change::Append(slice, key, n) => {
                 let slice = self.store.get_mut(self.merging).slice_mut(moment(*slice));
-                let records = [(owns(key), key, *n)].into_iter();
-                slice.each_or_insert_with(records, Vec::new, Vec::push).expect("reads");
+                let (hashes, mut items) = ([owns(key)], vec![(*key, *n)].into_iter());
+                slice.each_or_insert_with(&hashes, &mut items, Vec::new, Vec::push).expect("reads");
             }
             Change::DropSlices(before) => {
                 self.store.get_mut(self.slices).drop_before(moment(*before));

@@ -7,7 +7,7 @@ use super::files::merged;
 use super::model::{Change, GROUPS, Subtask};
 use crate::checkpoint::{SnapshotMode, StateSnapshot};
 use crate::graph::Uid;
-use crate::key::{KeyGroupRange, KeyHasher};
+use crate::key::{KeyGroupRange, KeyHash, KeyHasher};
 use crate::state::entry::{self, Op};
 use crate::state::spill::SpillDoor;
 use crate::state::{Declare, ResidentMemory, SliceTable, Slot, StateStore};
@@ -128,8 +128,11 @@ impl Counts {
 
     fn add(&mut self, keys: impl Iterator<Item = u64>) {
         let slice = self.store.get_mut(self.counts).slice_mut(Timestamp::MIN);
-        let records = keys.map(|key| (self.hasher.hash(&key).expect("a key"), key, 1));
-        slice.each_or_insert_with(records, || 0, |held, n| *held += n).expect("adds");
+        let items: Vec<(u64, u64)> = keys.map(|key| (key, 1)).collect();
+        let hash = |(key, _): &(u64, u64)| self.hasher.hash(key).expect("a key");
+        let hashes: Vec<KeyHash> = items.iter().map(hash).collect();
+        let add = |held: &mut u64, n: &u64| *held += n;
+        slice.each_or_insert_with(&hashes, &mut items.iter(), || 0, add).expect("adds");
         self.store.relieve().expect("it fits");
     }
 
