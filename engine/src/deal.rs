@@ -76,8 +76,15 @@ fn picked<C: Clone>(column: &[C], list: &[u32]) -> Vec<C> {
     list.iter().map(|at| column[*at as usize].clone()).collect()
 }
 
+/// A column that keeps less than this part of its room gives it back.
+const KEPT_PART: usize = 8;
+
 /// Only those at the places of `list`, which rise, stay.
 fn keep<C: Clone>(column: &mut Vec<C>, list: &[u32]) {
+    if list.len() < column.capacity() / KEPT_PART {
+        *column = picked(column, list);
+        return;
+    }
     for (to, from) in list.iter().enumerate() {
         column[to] = column[*from as usize].clone();
     }

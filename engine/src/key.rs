@@ -221,7 +221,7 @@ impl Owners {
         Owners { nearest: if subtask < self.parallelism { subtask } else { 0 }, ..self }
     }
 
-    /// The subtask whose records stay in this worker.
+    /// The subtask whose records stay in this worker, or the first, where none is that.
     #[must_use]
     pub fn nearest(&self) -> usize {
         self.nearest as usize

@@ -1,5 +1,5 @@
-//! Where an operator's results wait until the task takes them: the main output in batches of at
-//! most [`BATCH_RECORDS`], and its side outputs by name.
+//! Where an operator's results wait until the task takes them: the main output, in batches of at
+//! most [`BATCH_RECORDS`] where records are emitted one by one, and its side outputs by name.
 
 use std::any::Any;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! How much a source is asked for at once: more where its batches are dealt out.
+//! How much a source is asked for at once, more where its batches are dealt out, and what is set
+//! aside for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +11,11 @@ use riverrun::engine::element::{BATCH_RECORDS, Batch};
 use riverrun::engine::source::{Progress, Source, SourceReader, Split, SplitIndex};
 use riverrun::operators::Stream;
 use riverrun::prelude::*;
+use riverrun::runtime::attempt::memory::divide;
+use riverrun::runtime::config::{Bytes, Config};
+use riverrun::runtime::plan::plan;
+use riverrun::runtime::state::memory::RECORD;
+use riverrun::runtime::task::inbox::CHANNEL_BATCHES;
 
 use crate::world::World;
 
@@ -105,9 +111,42 @@ fn what_is_dealt_out_is_read_in_larger_batches_while_they_are_few_bytes() {
     assert_eq!(most(2, number, keyed), 2 * BATCH_RECORDS);
     assert_eq!(most(6, number, keyed), 4 * BATCH_RECORDS);
     assert_eq!(most(1, number, |numbers| numbers.map(|n| n)), BATCH_RECORDS);
-    let wide = |n: u64| [n; 32];
-    let first = |wides: Stream<[u64; 32]>| {
-        wides.key_by(|wide| wide[0]).scan("own", |_: &mut u64, wide| wide[0])
+    let of_64_bytes =
+        |rows: Stream<[u64; 8]>| rows.key_by(|row| row[0]).scan("own", |_: &mut u64, row| row[0]);
+    assert_eq!(most(6, |n| [n; 8], of_64_bytes), 2 * BATCH_RECORDS);
+    let of_256_bytes =
+        |rows: Stream<[u64; 32]>| rows.key_by(|row| row[0]).scan("own", |_: &mut u64, row| row[0]);
+    assert_eq!(most(6, |n| [n; 32], of_256_bytes), BATCH_RECORDS);
+    let texts = |texts: Stream<String>| {
+        texts.key_by(String::len).scan("own", |_: &mut u64, text| text.len() as u64)
     };
-    assert_eq!(most(6, wide, first), BATCH_RECORDS);
+    assert_eq!(most(6, |n| n.to_string(), texts), BATCH_RECORDS);
+}
+
+#[test]
+fn channels_get_room_for_what_is_read_and_dealt_out() {
+    let records = |parallelism: u32, pipeline: &dyn Fn(Stream<u64>)| {
+        let job = Job::new(serde_json::Value::Null);
+        let asked = Asked { made: |n| n, most: Arc::default() };
+        pipeline(job.source("records", asked));
+        let graph = job.into_graph();
+        let mut config = Config::for_job("test");
+        config.memory = Bytes::mib(16 << 10);
+        let plan = plan(&graph, parallelism);
+        let divided = divide(&graph, &plan, &config).expect("it fits");
+        assert_eq!(divided.channel_batches, CHANNEL_BATCHES);
+        divided.channels.0 / RECORD.0 / CHANNEL_BATCHES as u64
+    };
+    let keyed = |numbers: Stream<u64>| {
+        let own = numbers.key_by(|n| *n).scan("own", |_: &mut u64, n| n);
+        own.sink("out", MemoryOutput::new().sink());
+    };
+    // The near part keeps the room of the batch; none is smaller than what travels alone.
+    assert_eq!(records(1, &keyed), 1024);
+    assert_eq!(records(2, &keyed), 2 * (2048 + 1024));
+    assert_eq!(records(16, &keyed), 16 * (4096 + 15 * 256));
+    let dealt_in_turn = |numbers: Stream<u64>| {
+        numbers.rebalance().map(|n| n).sink("out", MemoryOutput::new().sink());
+    };
+    assert_eq!(records(2, &dealt_in_turn), 2 * 2 * 1024);
 }

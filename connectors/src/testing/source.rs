@@ -94,10 +94,11 @@ pub fn check_source<S: Source>(source: &S) -> Result<()> {
     source.check().context("`check` refuses the source")?;
     let whole = encoded(&read_all(source).context("reading everything")?)?;
     let records = whole.iter().map(Vec::len).sum();
-    let sizes = [1, 7, BATCH_RECORDS];
+    // What is dealt out is read in larger batches.
+    let sizes = [1, 7, BATCH_RECORDS, 4 * BATCH_RECORDS];
     for (turn, killed_at) in kill_points(records).into_iter().enumerate() {
         let (before, after) = (1 + turn as u32 % 3, 1 + (turn as u32 / 2) % 3);
-        let size = if records > 3 * BATCH_RECORDS { sizes[1 + turn % 2] } else { sizes[turn % 3] };
+        let size = if records > 3 * BATCH_RECORDS { sizes[1 + turn % 3] } else { sizes[turn % 4] };
         let scenario = format!(
             "killed after {killed_at} of {records} records, read {size} at a time by {before} \
              readers and then by {after}"

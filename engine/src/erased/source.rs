@@ -164,9 +164,12 @@ impl<S: Source> ErasedSource for Erased<S> {
 /// Records are read in batches of more than [`BATCH_RECORDS`] only while they are so few bytes.
 const LARGE_BATCH_BYTES: usize = 128 << 10;
 
-/// How many records of so many bytes a batch may have at most.
-fn read_max(bytes: usize) -> usize {
-    (LARGE_BATCH_BYTES / bytes.max(1)).max(BATCH_RECORDS)
+/// How many records a batch may have at most; what lies outside of them may be any size.
+fn read_max<T>() -> usize {
+    if std::mem::needs_drop::<T>() {
+        return BATCH_RECORDS;
+    }
+    (LARGE_BATCH_BYTES / size_of::<T>().max(1)).max(BATCH_RECORDS)
 }
 
 fn erase_split<S: Split>(split: &S) -> Result<ErasedSplit> {
@@ -239,7 +242,7 @@ impl<R: SourceReader> ErasedReader for ClockedReader<R> {
         if self.bounded && self.splits.iter().all(|split| split.ended) {
             return Ok(Fetched::Ended);
         }
-        let records_max = records_max.min(read_max(size_of::<R::Item>()));
+        let records_max = records_max.min(read_max::<R::Item>());
         let mut batch = Batch::with_capacity(records_max);
         Ok(match self.reader.next(&mut batch, records_max)? {
             Progress::Records { split, first, last } => self.records(batch, split, first, last),

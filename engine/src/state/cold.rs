@@ -65,7 +65,7 @@ pub(super) struct OpenEntry {
     pub(super) rows: Option<Vec<u8>>,
 }
 /// So many keys are remembered as absent: more than a batch asks for.
-const ABSENT_MAX: usize = 2048;
+const ABSENT_MAX: usize = 8192;
 /// What a set takes for a key beside its bytes.
 const REMOVED_OVERHEAD: usize = 48;
 

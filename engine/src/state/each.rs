@@ -2,7 +2,7 @@
 //!
 //! What a record costs here is what a keyed job costs, so the way of a value that is in memory is
 //! as short as it can be: what cannot change between two records is looked at once, and all that is
-//! not in memory is looked for and made elsewhere.
+//! not in memory is looked for and placed elsewhere.
 
 use std::borrow::Borrow;
 use std::{slice, vec};

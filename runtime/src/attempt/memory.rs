@@ -11,10 +11,10 @@ use riverrun_engine::state::spill::{SpillDoor, SpillError};
 
 use crate::config::{Bytes, Config};
 use crate::doors;
-use crate::plan::Plan;
+use crate::plan::{Plan, Task};
 use crate::state::memory::{MemoryError, MemoryNeeds, MemoryPlan};
 use crate::state::{SPILLING, SpillPlace, spill_door};
-use crate::task::emitter::dealt_records;
+use crate::task::emitter::{dealt_records, read_records};
 
 /// What the states of an attempt share.
 #[derive(Clone)]
@@ -57,16 +57,33 @@ fn needs(graph: &Graph, plan: &Plan, config: &Config) -> MemoryNeeds {
         let stateful =
             operators.filter(|node| states.get(&node.uid).is_some_and(|s| !s.is_empty()));
         needs.stateful_subtasks += stateful.count() as u64 * u64::from(task.parallelism);
+        let whole = batch_records(graph, plan, task);
         for link in &task.outputs {
             let consumers = plan.tasks[link.to.0].parallelism as usize;
             let records = match link.partitioning {
-                Partitioning::Forward => BATCH_RECORDS,
-                _ => consumers * dealt_records(consumers),
+                Partitioning::Hash => dealt_in_all(whole, consumers),
+                Partitioning::Forward => whole,
+                Partitioning::Rebalance | Partitioning::Broadcast => consumers * whole,
             };
             needs.channel_records += u64::from(task.parallelism) * records as u64;
         }
     }
     needs
+}
+
+/// The records in a batch that leaves a subtask of `task` whole.
+fn batch_records(graph: &Graph, plan: &Plan, task: &Task) -> usize {
+    if !Plan::is_source(graph, task) {
+        return BATCH_RECORDS;
+    }
+    let dealing = task.outputs.iter().filter(|link| link.partitioning == Partitioning::Hash);
+    let parts = dealing.map(|link| plan.tasks[link.to.0].parallelism as usize).max();
+    read_records(parts.unwrap_or(1))
+}
+
+/// The room for records in all parts of a batch of `whole`: one of them keeps that of the batch.
+fn dealt_in_all(whole: usize, parts: usize) -> usize {
+    whole + parts.saturating_sub(1) * dealt_records(parts)
 }
 
 /// Opens the room beside the memory.

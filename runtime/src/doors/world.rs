@@ -38,7 +38,7 @@ pub trait World {
 pub struct Sizes {
     /// Batches in a channel, at most.
     pub channel_batches: usize,
-    /// Records in a batch that a source reads, at most.
+    /// Records in a batch that a source reads, at most; where it is dealt out, in a part of it.
     pub batch_records: usize,
     /// Records from which on a part of a batch travels alone.
     pub part_records: usize,

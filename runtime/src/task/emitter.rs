@@ -24,10 +24,16 @@ pub const PART_RECORDS: usize = 256;
 /// batch, for so many parts.
 pub const PARTS_FULL: usize = 4;
 
+/// How many records a source reads at once whose batches are dealt out in `parts`, or not: in one.
+#[must_use]
+pub fn read_records(parts: usize) -> usize {
+    parts.min(PARTS_FULL) * BATCH_RECORDS
+}
+
 /// About how many records a part has of a batch that is dealt out in `parts`.
 #[must_use]
 pub fn dealt_records(parts: usize) -> usize {
-    (PARTS_FULL * BATCH_RECORDS / parts.max(1)).clamp(PART_RECORDS, BATCH_RECORDS)
+    (read_records(parts) / parts.max(1)).max(PART_RECORDS)
 }
 
 /// One edge out of a subtask.
