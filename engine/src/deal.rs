@@ -34,8 +34,8 @@ fn copied<T: Clone>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
     let Batch { mut items, mut timestamps, mut hashes, origins } = batch;
     let (near, far) = parted(&hashes, owners);
     let mut lists = vec![Vec::new(); owners.parallelism()];
-    if let [first, second] = lists.as_mut_slice() {
-        *(if owners.nearest() == 0 { second } else { first }) = far;
+    if owners.parallelism() == 2 {
+        lists[1 - owners.nearest()] = far;
     } else {
         far.iter().for_each(|at| lists[owners.of(hashes[*at as usize])].push(*at));
     }

@@ -77,7 +77,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// What is not in memory is brought back before, for all of them at once.
     ///
     /// # Errors
-    /// As [`Table::get_mut`]; the records before are applied.
+    /// As [`Table::get_mut`]; fewer items than hashes. The records before are applied.
     #[inline]
     pub fn each_or_insert_with<I: KeyedItems<K>>(
         &mut self,
@@ -96,7 +96,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 self.look_ahead(hashes.iter().copied().zip(items.ahead()));
             }
             for hash in hashes.iter().copied() {
-                let Some((key, record)) = items.next_item() else { return Ok(()) };
+                let Some((key, record)) = items.next_item() else {
+                    anyhow::bail!("there are fewer items than hashes of their keys");
+                };
                 let key = key.borrow();
                 if !is_plain {
                     self.fetch(hash, key)?;

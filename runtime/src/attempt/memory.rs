@@ -78,7 +78,7 @@ fn batch_records(graph: &Graph, plan: &Plan, task: &Task) -> usize {
     }
     let dealing = task.outputs.iter().filter(|link| link.partitioning == Partitioning::Hash);
     let parts = dealing.map(|link| plan.tasks[link.to.0].parallelism as usize).max();
-    read_records(parts.unwrap_or(1))
+    read_records(BATCH_RECORDS, parts.unwrap_or(1))
 }
 
 /// The room for records in all parts of a batch of `whole`: one of them keeps that of the batch.

@@ -19,7 +19,7 @@ use riverrun_engine::time::Timestamp;
 use tokio::sync::mpsc;
 
 use super::chain::{Chain, Link};
-use super::emitter::{Emitter, PARTS_FULL, Route};
+use super::emitter::{Emitter, Route, read_records};
 use super::failure::{Guard, Stopped};
 use super::gate::Gate;
 use super::inbox::Inbox;
@@ -236,7 +236,7 @@ async fn source_task(
         }
     }
     let metrics = shared.status.metrics(&node.uid, index);
-    let most = doors::sizes().batch_records * outlet.parts().min(PARTS_FULL);
+    let most = read_records(doors::sizes().batch_records, outlet.parts());
     let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS.min(most) } else { most };
     let pace = shared.pace;
     let task =

@@ -22,18 +22,19 @@ pub const PART_RECORDS: usize = 256;
 
 /// A source whose batches are dealt out reads so much more at once that each part is as large as a
 /// batch, for so many parts.
-pub const PARTS_FULL: usize = 4;
+const PARTS_FULL: usize = 4;
 
-/// How many records a source reads at once whose batches are dealt out in `parts`, or not: in one.
+/// How many records a source reads at once whose batches are dealt out in `parts`, or not: in one;
+/// `batch` is the size of a batch elsewhere.
 #[must_use]
-pub fn read_records(parts: usize) -> usize {
-    parts.min(PARTS_FULL) * BATCH_RECORDS
+pub fn read_records(batch: usize, parts: usize) -> usize {
+    batch * parts.min(PARTS_FULL)
 }
 
 /// About how many records a part has of a batch that is dealt out in `parts`.
 #[must_use]
 pub fn dealt_records(parts: usize) -> usize {
-    (read_records(parts) / parts.max(1)).max(PART_RECORDS)
+    (read_records(BATCH_RECORDS, parts) / parts.max(1)).max(PART_RECORDS)
 }
 
 /// One edge out of a subtask.
