@@ -15,9 +15,10 @@ use riverrun_engine::time::at;
 
 const KEYS: u64 = 100_000;
 
-fn keys() -> Vec<(u64, KeyHash)> {
+/// A million records in no order, of so many keys.
+fn records(keys: u64) -> Vec<(u64, KeyHash)> {
     let mut hasher = KeyHasher::default();
-    let key = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % KEYS;
+    let key = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % keys;
     (0..1_000_000).map(|i| (key(i), hasher.hash(&key(i)).expect("integers are keys"))).collect()
 }
 
@@ -41,19 +42,35 @@ fn hash(c: &mut Criterion) {
 }
 
 fn table(c: &mut Criterion) {
-    let keys = keys();
     let mut group = c.benchmark_group("state");
     group.sample_size(20);
-    group.throughput(Throughput::Elements(keys.len() as u64));
-    let (mut state, slot) = store();
-    group.bench_function("update_100k_keys", |b| {
-        b.iter(|| {
-            let table = state.get_mut(slot);
-            for (key, hash) in &keys {
-                *table.or_insert_with(*hash, key, || 0).expect("resident") += 1;
-            }
+    for (named, keys) in [("100k", KEYS), ("1m", 10 * KEYS)] {
+        let records = records(keys);
+        let hashes: Vec<KeyHash> = records.iter().map(|(_, hash)| *hash).collect();
+        let items: Vec<(u64, u64)> = records.iter().map(|(key, _)| (*key, 1)).collect();
+        group.throughput(Throughput::Elements(records.len() as u64));
+        let (mut state, slot) = store();
+        // Each key by itself, and the keys of a batch asked for ahead: what that brings.
+        group.bench_function(format!("update_{named}_keys"), |b| {
+            b.iter(|| {
+                let table = state.get_mut(slot);
+                for (key, hash) in &records {
+                    *table.or_insert_with(*hash, key, || 0).expect("resident") += 1;
+                }
+            });
         });
-    });
+        group.bench_function(format!("update_{named}_keys_in_batches"), |b| {
+            b.iter(|| {
+                let batches = hashes.chunks(BATCH_RECORDS).zip(items.chunks(BATCH_RECORDS));
+                for (hashes, items) in batches {
+                    let (table, add) = (state.get_mut(slot), |sum: &mut u64, n: &u64| *sum += n);
+                    let updated = table.each_or_insert_with(hashes, &mut items.iter(), || 0, add);
+                    updated.expect("resident");
+                }
+            });
+        });
+    }
+    let keys = records(KEYS);
     group.throughput(Throughput::Elements(KEYS));
     group.bench_function("delta_100k_changed", |b| {
         b.iter_custom(|rounds| (0..rounds).map(|_| one_delta(&keys)).sum());
@@ -73,7 +90,7 @@ fn one_delta(keys: &[(u64, KeyHash)]) -> std::time::Duration {
 }
 
 fn batches(c: &mut Criterion) {
-    let keys = keys();
+    let keys = records(KEYS);
     let mut group = c.benchmark_group("batch");
     group.throughput(Throughput::Elements(BATCH_RECORDS as u64));
     let batch = || {

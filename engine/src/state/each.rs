@@ -8,17 +8,33 @@ use std::borrow::Borrow;
 use std::{slice, vec};
 
 use super::segment::{Dirty, Mark, Segment, Slot, kept};
-use super::table::{Table, change};
+use super::table::Table;
 use crate::data::Key;
 use crate::key::KeyHash;
 use crate::operator::Result;
 
-/// Entries of so many bytes do not all lie in the caches.
-const FAR_BYTES: usize = 4 << 20;
+/// The entries of so many records are asked for before the first of them is used: what comes then
+/// finds them in the nearest cache.
+const AHEAD: usize = 64;
 
-/// The entries of so many records are looked at before the first of them is used: what comes then
-/// finds them in the nearer caches, and the machine still knows where their pages are.
-const AHEAD: usize = 128;
+/// Where an entry probably is: in this segment, at this place of its table.
+#[derive(Clone, Copy)]
+struct Place {
+    segment: u32,
+    at: u32,
+}
+
+impl Place {
+    /// No table has so many places.
+    const NOWHERE: u32 = u32::MAX;
+    const UNKNOWN: Place = Place { segment: 0, at: Self::NOWHERE };
+
+    #[inline]
+    fn new(segment: usize, at: Option<usize>) -> Place {
+        let at = at.map_or(Self::NOWHERE, |at| at as u32);
+        Place { segment: segment as u32, at }
+    }
+}
 
 /// Keyed items one after the other, of which the keys to come can be seen.
 pub trait KeyedItems<K> {
@@ -86,37 +102,33 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         new: impl Fn() -> V,
         mut step: impl FnMut(&mut V, I::Item),
     ) -> Result<()> {
-        let (range, dirty) = (self.range(), self.dirty);
-        let is_plain = self.cold.is_none();
-        if !is_plain {
+        let dirty = self.dirty;
+        if self.cold.is_some() {
             self.prefetch(hashes.iter().copied().zip(items.ahead()))?;
         }
+        // Of an entry that has parts, only some may be in memory.
+        let in_parts = self.cold.is_some() && self.layout.has_parts();
+        let mut places = [Place::UNKNOWN; AHEAD];
         for hashes in hashes.chunks(AHEAD) {
-            if is_plain {
-                self.look_ahead(hashes.iter().copied().zip(items.ahead()));
+            for ((place, hash), key) in places.iter_mut().zip(hashes).zip(items.ahead()) {
+                *place = self.look_ahead(*hash, key);
             }
-            for hash in hashes.iter().copied() {
+            for (hash, place) in hashes.iter().copied().zip(&places) {
                 let Some((key, record)) = items.next_item() else {
                     anyhow::bail!("there are fewer items than hashes of their keys");
                 };
                 let key = key.borrow();
-                if !is_plain {
-                    self.fetch(hash, key)?;
-                }
-                let at = self.segment_at(range.position(hash), hash);
-                let Table { segments, logs, layout, .. } = self;
-                let Segment { slots, now, then, group, .. } = &mut segments[at];
-                let entries = slots.len();
+                let slots = &mut self.segments[place.segment as usize].slots;
+                let is_ready = |slot: &&mut Slot<K, V>| {
+                    slot.key == *key && slot.mark.is_touched_and(dirty) && !in_parts
+                };
                 let mut made = None;
-                let value = match slots.find_mut(kept(hash), |slot| slot.key == *key) {
-                    Some(slot) => {
-                        if !slot.mark.is_touched_and(dirty) {
-                            let log = &mut logs[usize::from(*group)].then;
-                            change(slot, (hash, entries), (now, then, dirty), &mut **layout, log)?;
-                        }
-                        &mut slot.value
-                    }
-                    None => made.insert(new()),
+                let value = match slots.get_bucket_mut(place.at as usize).filter(is_ready) {
+                    Some(slot) => &mut slot.value,
+                    None => match self.make_ready(hash, key)? {
+                        Some(value) => value,
+                        None => made.insert(new()),
+                    },
                 };
                 step(value, record);
                 // Only now: what is put into a new place need not wait until that has come from
@@ -129,20 +141,32 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         Ok(())
     }
 
-    /// Looks at the entries of a batch, where the table is larger than caches: here several are
-    /// waited for at once, which they cannot be where each is used. The fewer steps lie between two
-    /// of them, the more they are: segments are found before.
-    pub(super) fn look_ahead<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
-        if self.len_here() * size_of::<Slot<K, V>>() < FAR_BYTES {
-            return;
-        }
-        let placed = keys.map(|(hash, key)| (self.segment_of(hash), kept(hash), key));
-        let mut seen = 0;
-        for (at, hash, key) in placed.collect::<Vec<_>>() {
-            let slot = self.segments[at].slots.find(hash, |slot| slot.key == *key);
-            seen ^= slot.map_or(0, |slot| slot.mark.hash());
-        }
-        std::hint::black_box(seen);
+    /// Asks the machine for an entry that is to be used soon, and says where it seems to be.
+    ///
+    /// Keys are compared where they lie elsewhere and must come too. Else whoever compares waits
+    /// for what was only to be asked for, and the seven bits that tables tell entries apart by are
+    /// right nearly always.
+    #[inline]
+    fn look_ahead(&self, hash: KeyHash, key: &K) -> Place {
+        let segment = self.segment_of(hash);
+        let at = self.segments[segment].slots.find_bucket_index(kept(hash), |slot| {
+            riverrun_prefetch::prefetch(slot);
+            !std::mem::needs_drop::<K>() || slot.key == *key
+        });
+        Place::new(segment, at)
+    }
+
+    /// Asks the machine for the entries of all these keys.
+    pub(super) fn look_ahead_at<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
+        keys.for_each(|(hash, key)| {
+            self.look_ahead(hash, key);
+        });
+    }
+
+    /// The value of a key that is elsewhere, or not to be changed before that is noted.
+    #[inline(never)]
+    fn make_ready(&mut self, hash: KeyHash, key: &K) -> Result<Option<&mut V>> {
+        self.get_mut(hash, key)
     }
 
     /// Places an entry that is not there, changed in this interval.

@@ -122,14 +122,14 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     /// Brings back what is not in memory of the keys of a batch, with one read of the spill and,
-    /// after a lazy restore, one of the files; where all of a large table is, looks ahead at the
-    /// entries.
+    /// after a lazy restore, one of the files; where all of a table is in memory, asks the machine
+    /// for the entries.
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn prefetch<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) -> Result<()> {
         if self.cold.is_none() {
-            self.look_ahead(keys);
+            self.look_ahead_at(keys);
             return Ok(());
         }
         if self.layout.has_parts() {
