@@ -1,94 +1,151 @@
 //! Dealing keyed records out: each to the subtask that owns its key.
 //!
 //! Called by the erased batches. Records keep their order. What owns nothing is copied column by
-//! column, which needs no look at the room that is left for each record, and the part of the
-//! nearest subtask stays where it is: what would be written anew for it need not leave the caches.
-//! All else is moved, record by record.
+//! column, which needs no look at the room that is left for each record. All else is moved, record
+//! by record.
+
+use std::ops::Index;
 
 use crate::data::Data;
-use crate::element::Batch;
+use crate::element::{Batch, Origins};
 use crate::key::{KeyHash, Owners};
 
 /// The part of each subtask; some may be empty.
 pub(crate) fn deal<T: Data>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
-    if std::mem::needs_drop::<T>() { moved(batch, owners) } else { copied(batch, owners) }
+    if std::mem::needs_drop::<T>() {
+        return moved(batch, owners);
+    }
+    copied(&batch, owners, |list, out| list.pick(&batch.items, out))
 }
 
-fn moved<T>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
+/// As [`deal`], of items whose keys still are in a column of their own.
+pub(crate) fn deal_keyed<K: Data, T: Data>(
+    keys: Vec<K>,
+    batch: Batch<T>,
+    owners: &Owners,
+) -> Vec<Batch<(K, T)>> {
+    if std::mem::needs_drop::<(K, T)>() {
+        return moved(paired(keys, batch), owners);
+    }
+    copied(&batch, owners, |list, out| match (list.whole(&keys), list.whole(&batch.items)) {
+        (Some(keys), Some(items)) => out.extend(list.of(keys).zip(list.of(items))),
+        _ => {
+            let (keys, items) = (list.last(&keys), list.last(&batch.items));
+            out.extend(list.of(keys).zip(list.of(items)));
+        }
+    })
+}
+
+/// Each item with its key.
+pub(crate) fn paired<K, T>(keys: Vec<K>, batch: Batch<T>) -> Batch<(K, T)> {
     let Batch { items, timestamps, hashes, origins } = batch;
-    // A quarter more than each gets on average: rarely does one have to grow.
-    let room = items.len() / owners.parallelism() * 5 / 4 + 16;
+    Batch { items: keys.into_iter().zip(items).collect(), timestamps, hashes, origins }
+}
+
+/// Empty parts with a quarter more room than each needs on average: rarely does one have to grow.
+fn parts<T>(records: usize, origins: &Origins, owners: &Owners) -> Vec<Batch<T>> {
+    let room = records / owners.parallelism() * 5 / 4 + 16;
     let part = |_| Batch {
         origins: origins.clone(),
         hashes: Vec::with_capacity(room),
         ..Batch::with_capacity(room)
     };
-    let mut parts: Vec<Batch<T>> = (0..owners.parallelism()).map(part).collect();
+    (0..owners.parallelism()).map(part).collect()
+}
+
+fn moved<T>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
+    let Batch { items, timestamps, hashes, origins } = batch;
+    let mut parts = parts(items.len(), &origins, owners);
     for ((item, timestamp), hash) in items.into_iter().zip(timestamps).zip(hashes) {
         parts[owners.of(hash)].push_keyed(item, timestamp, hash);
     }
     parts
 }
 
-fn copied<T: Clone>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
-    let Batch { mut items, mut timestamps, mut hashes, origins } = batch;
-    let (near, far) = parted(&hashes, owners);
-    let mut lists = vec![Vec::new(); owners.parallelism()];
-    if owners.parallelism() == 2 {
-        lists[1 - owners.nearest()] = far;
-    } else {
-        far.iter().for_each(|at| lists[owners.of(hashes[*at as usize])].push(*at));
+/// So many records are dealt out at a time: a place among these is a byte, and any byte is a place,
+/// so that nobody need ask whether it is one.
+const STRETCH: usize = 256;
+
+/// The places of the records of one subtask within one stretch.
+struct List<'l> {
+    stretch: usize,
+    places: &'l [u8],
+}
+
+impl List<'_> {
+    /// The stretch of a column, if it is one of full length.
+    fn whole<'c, C>(&self, column: &'c [C]) -> Option<&'c [C; STRETCH]> {
+        column.as_chunks().0.get(self.stretch)
     }
-    let picked_of = |list: &Vec<u32>| Batch {
-        items: picked(&items, list),
-        timestamps: picked(&timestamps, list),
-        hashes: picked(&hashes, list),
-        origins: origins.clone(),
-    };
-    let mut parts: Vec<Batch<T>> = lists.iter().map(picked_of).collect();
-    keep(&mut items, &near);
-    keep(&mut timestamps, &near);
-    keep(&mut hashes, &near);
-    parts[owners.nearest()] = Batch { items, timestamps, hashes, origins };
+
+    /// The last stretch, which is shorter.
+    fn last<'c, C>(&self, column: &'c [C]) -> &'c [C] {
+        &column[self.stretch * STRETCH..]
+    }
+
+    /// What stands at these places.
+    #[inline]
+    fn of<C: Clone>(
+        &self,
+        stretch: &(impl Index<usize, Output = C> + ?Sized),
+    ) -> impl Iterator<Item = C> {
+        self.places.iter().map(|at| stretch[usize::from(*at)].clone())
+    }
+
+    fn pick<C: Clone>(&self, column: &[C], out: &mut Vec<C>) {
+        match self.whole(column) {
+            Some(stretch) => out.extend(self.of(stretch)),
+            None => out.extend(self.of(self.last(column))),
+        }
+    }
+}
+
+fn copied<T, U>(
+    batch: &Batch<T>,
+    owners: &Owners,
+    pick_items: impl Fn(&List<'_>, &mut Vec<U>),
+) -> Vec<Batch<U>> {
+    let mut parts = parts(batch.len(), &batch.origins, owners);
+    let mut places = vec![[0; STRETCH]; owners.parallelism()];
+    let mut lengths = vec![0; owners.parallelism()];
+    for (stretch, hashes) in batch.hashes.chunks(STRETCH).enumerate() {
+        sort_out(hashes, owners, &mut places, &mut lengths);
+        for ((part, places), length) in parts.iter_mut().zip(&places).zip(&lengths) {
+            let list = List { stretch, places: &places[..*length] };
+            pick_items(&list, &mut part.items);
+            list.pick(&batch.timestamps, &mut part.timestamps);
+            list.pick(&batch.hashes, &mut part.hashes);
+        }
+    }
     parts
 }
 
-/// The places of the records of the nearest subtask, and those of all others.
+/// The places of the records of each subtask in a stretch, and how many they are.
 ///
-/// Which it is of the two cannot be foretold, so both are written and one of them stays: a jump
-/// taken the wrong way costs more.
-fn parted(hashes: &[KeyHash], owners: &Owners) -> (Vec<u32>, Vec<u32>) {
-    let (mut near, mut far) = (vec![0; hashes.len()], vec![0; hashes.len()]);
-    let (mut nears, mut fars) = (0, 0);
-    for (at, hash) in hashes.iter().enumerate() {
-        let is_near = owners.of(*hash) == owners.nearest();
-        near[nears] = at as u32;
-        far[fars] = at as u32;
-        nears += usize::from(is_near);
-        fars += usize::from(!is_near);
-    }
-    near.truncate(nears);
-    far.truncate(fars);
-    (near, far)
-}
-
-fn picked<C: Clone>(column: &[C], list: &[u32]) -> Vec<C> {
-    list.iter().map(|at| column[*at as usize].clone()).collect()
-}
-
-/// A column that keeps less than this part of its room gives it back.
-const KEPT_PART: usize = 8;
-
-/// Only those at the places of `list`, which rise, stay.
-fn keep<C: Clone>(column: &mut Vec<C>, list: &[u32]) {
-    if list.len() < column.capacity() / KEPT_PART {
-        *column = picked(column, list);
+/// Whose a record is cannot be foretold. So of two lists both are written, and one of them is
+/// longer for it: a jump taken the wrong way costs more.
+fn sort_out(
+    hashes: &[KeyHash],
+    owners: &Owners,
+    places: &mut [[u8; STRETCH]],
+    lengths: &mut [usize],
+) {
+    if let ([first, second], [firsts, seconds]) = (&mut *places, &mut *lengths) {
+        let mut second_ones = 0;
+        for (at, hash) in hashes.iter().enumerate() {
+            first[usize::from((at - second_ones) as u8)] = at as u8;
+            second[usize::from(second_ones as u8)] = at as u8;
+            second_ones += owners.of(*hash);
+        }
+        (*firsts, *seconds) = (hashes.len() - second_ones, second_ones);
         return;
     }
-    for (to, from) in list.iter().enumerate() {
-        column[to] = column[*from as usize].clone();
+    lengths.fill(0);
+    for (at, hash) in hashes.iter().enumerate() {
+        let to = owners.of(*hash);
+        places[to][usize::from(lengths[to] as u8)] = at as u8;
+        lengths[to] += 1;
     }
-    column.truncate(list.len());
 }
 
 #[cfg(test)]
@@ -109,10 +166,10 @@ mod tests {
     proptest! {
         #[test]
         fn each_owner_gets_its_records_in_their_order(
-            keys in proptest::collection::vec(0_u64..50, 0..200),
-            (parallelism, from) in (1_u32..6, 0_u32..8),
+            keys in proptest::collection::vec(0_u64..50, 0..900),
+            parallelism in 1_u32..6,
         ) {
-            let owners = Owners::new(parallelism, KEY_GROUPS).seen_from(from);
+            let owners = Owners::new(parallelism, KEY_GROUPS);
             let numbers = batch_of((0..keys.len() as u64).collect(), &keys);
             let texts = numbers.clone().map_items(|n| n.to_string());
             let own = |to: usize| -> Vec<usize> {
@@ -120,7 +177,9 @@ mod tests {
             };
             let own: Vec<Vec<usize>> = (0..parallelism as usize).map(own).collect();
             let plain = deal(numbers.clone(), &owners);
-            let moved = deal(texts, &owners);
+            let moved = deal(texts.clone(), &owners);
+            let plain_keyed = deal_keyed(keys.clone(), numbers.clone(), &owners);
+            let moved_keyed = deal_keyed(keys.clone(), texts, &owners);
             for (to, own) in own.iter().enumerate() {
                 let at: Vec<_> = own.iter().map(|at| numbers.timestamps[*at]).collect();
                 let hashes: Vec<_> = own.iter().map(|at| numbers.hashes[*at]).collect();
@@ -129,6 +188,11 @@ mod tests {
                 prop_assert!(moved[to].items.iter().cloned().eq(own.iter().map(text)));
                 prop_assert!(plain[to].timestamps == at && moved[to].timestamps == at);
                 prop_assert!(plain[to].hashes == hashes && moved[to].hashes == hashes);
+                let keyed = |at: &usize| (keys[*at], *at as u64);
+                prop_assert!(plain_keyed[to].items.iter().copied().eq(own.iter().map(keyed)));
+                let keyed = |at: &usize| (keys[*at], at.to_string());
+                prop_assert!(moved_keyed[to].items.iter().cloned().eq(own.iter().map(keyed)));
+                prop_assert!(plain_keyed[to].timestamps == at && moved_keyed[to].hashes == hashes);
             }
         }
     }

@@ -101,6 +101,18 @@ impl KeyHasher {
         encode(key, &mut self.buffer)?;
         Ok(hash_bytes(&self.buffer))
     }
+
+    /// The frozen hash of each of `keys`, in order.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn hash_all<K: Key>(&mut self, keys: &[K]) -> anyhow::Result<Vec<KeyHash>> {
+        let mut hashes = vec![KeyHash(0); keys.len()];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = self.hash(key)?;
+        }
+        Ok(hashes)
+    }
 }
 
 /// The frozen hash of a key's bytes.
@@ -197,7 +209,6 @@ impl KeyGroupRange {
 pub struct Owners {
     of_group: Vec<u32>,
     parallelism: u32,
-    nearest: u32,
 }
 
 impl Owners {
@@ -205,26 +216,13 @@ impl Owners {
     #[must_use]
     pub fn new(parallelism: u32, groups: u16) -> Self {
         let owner = |group| KeyGroupRange::owner(KeyGroup(group), parallelism, groups);
-        Owners { of_group: (0..groups).map(owner).collect(), parallelism, nearest: 0 }
+        Owners { of_group: (0..groups).map(owner).collect(), parallelism }
     }
 
     /// How many subtasks.
     #[must_use]
     pub fn parallelism(&self) -> usize {
         self.parallelism as usize
-    }
-
-    /// The same, as the subtask of this number deals records out: it shares a worker with the one
-    /// of its own number, if there is one.
-    #[must_use]
-    pub fn seen_from(self, subtask: u32) -> Self {
-        Owners { nearest: if subtask < self.parallelism { subtask } else { 0 }, ..self }
-    }
-
-    /// The subtask whose records stay in this worker, or the first, where none is that.
-    #[must_use]
-    pub fn nearest(&self) -> usize {
-        self.nearest as usize
     }
 
     /// The subtask that keys with this hash belong to.

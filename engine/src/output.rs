@@ -65,7 +65,10 @@ impl fmt::Display for Port {
 
 /// Collects what one call of an operator emits.
 pub struct Output<O> {
-    batches: Vec<Batch<O>>,
+    /// What is complete, in order.
+    whole: Vec<AnyBatch>,
+    /// What follows: records that were emitted one by one.
+    open: Batch<O>,
     sides: Vec<(&'static str, Box<dyn SideBuffer>)>,
     origins: Origins,
 }
@@ -88,7 +91,8 @@ impl<U: Data> SideBuffer for TypedSide<U> {
 
 impl<O: Data> Default for Output<O> {
     fn default() -> Self {
-        Output { batches: Vec::new(), sides: Vec::new(), origins: Origins::default() }
+        let (whole, open) = (Vec::new(), Batch::default());
+        Output { whole, open, sides: Vec::new(), origins: Origins::default() }
     }
 }
 
@@ -98,25 +102,38 @@ impl<O: Data> Output<O> {
         self.origins = origins;
     }
 
-    #[inline]
-    fn open(&mut self) -> &mut Batch<O> {
-        if self.batches.last().is_none_or(|batch| batch.len() >= BATCH_RECORDS) {
-            self.batches.push(Batch { origins: self.origins.clone(), ..Batch::with_capacity(64) });
-        }
-        let last = self.batches.len() - 1;
-        &mut self.batches[last]
-    }
-
     /// Emits one record.
     #[inline]
     pub fn emit(&mut self, item: O, timestamp: Timestamp) {
-        self.open().push(item, timestamp);
+        if self.open.is_empty() || self.open.len() >= BATCH_RECORDS {
+            self.begin();
+        }
+        self.open.push(item, timestamp);
+    }
+
+    /// Begins a batch for records that come one by one.
+    #[cold]
+    fn begin(&mut self) {
+        self.close();
+        self.open = Batch { origins: self.origins.clone(), ..Batch::with_capacity(64) };
+    }
+
+    /// What was emitted one by one is complete.
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.whole.push(AnyBatch::new(std::mem::take(&mut self.open)));
+        }
     }
 
     /// Emits a whole batch; an empty one is dropped.
     pub fn emit_batch(&mut self, batch: Batch<O>) {
+        self.emit_erased(AnyBatch::new(batch));
+    }
+
+    fn emit_erased(&mut self, batch: AnyBatch) {
         if !batch.is_empty() {
-            self.batches.push(batch);
+            self.close();
+            self.whole.push(batch);
         }
     }
 
@@ -142,22 +159,25 @@ impl<O: Data> Output<O> {
     /// How many batches wait in the main output.
     #[must_use]
     pub fn batches(&self) -> usize {
-        self.batches.len()
+        self.whole.len() + usize::from(!self.open.is_empty())
     }
 
     /// Takes everything emitted so far.
     pub fn take(&mut self) -> Vec<(Port, AnyBatch)> {
-        let mut taken: Vec<(Port, AnyBatch)> = self
-            .batches
-            .drain(..)
-            .filter(|batch| !batch.is_empty())
-            .map(|batch| (Port::Main, AnyBatch::new(batch)))
-            .collect();
+        self.close();
+        let mut taken: Vec<_> = self.whole.drain(..).map(|batch| (Port::Main, batch)).collect();
         for (name, side) in &mut self.sides {
             if !side.is_empty() {
                 taken.push((Port::Side(name), side.take()));
             }
         }
         taken
+    }
+}
+
+impl<K: Data, T: Data> Output<(K, T)> {
+    /// Emits each of `records` with its key, of as many `keys`, in order.
+    pub fn emit_keyed(&mut self, keys: Vec<K>, records: Batch<T>) {
+        self.emit_erased(AnyBatch::keyed(keys, records));
     }
 }

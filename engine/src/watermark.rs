@@ -25,8 +25,9 @@ pub trait WatermarkGenerator: Send + 'static {
     /// A record with this timestamp was read.
     fn on_record(&mut self, timestamp: Timestamp);
 
-    /// Records with these timestamps were read, in this order.
-    fn on_records(&mut self, timestamps: &[Timestamp]) {
+    /// Records with these timestamps were read, in this order; `highest` is the highest of them.
+    fn on_records(&mut self, timestamps: &[Timestamp], highest: Timestamp) {
+        let _ = highest;
         timestamps.iter().for_each(|timestamp| self.on_record(*timestamp));
     }
 
@@ -71,8 +72,8 @@ impl WatermarkGenerator for BoundedOutOfOrderness {
     fn on_record(&mut self, timestamp: Timestamp) {
         self.highest = self.highest.max(timestamp);
     }
-    fn on_records(&mut self, timestamps: &[Timestamp]) {
-        self.highest = timestamps.iter().fold(self.highest, |highest, at| highest.max(*at));
+    fn on_records(&mut self, _: &[Timestamp], highest: Timestamp) {
+        self.highest = self.highest.max(highest);
     }
     fn watermark(&self) -> Timestamp {
         self.highest - self.bound
@@ -240,14 +241,14 @@ impl SplitClocks {
         let horizon = self.watermarks.horizon(now);
         let Some(clock) = self.splits.get_mut(split) else { return 0 };
         clock.activity = Activity::Active;
-        let is_honest = |timestamp: &&Timestamp| **timestamp <= horizon;
-        let honest = timestamps.iter().filter(is_honest).count();
-        if honest == timestamps.len() {
-            clock.generator.on_records(timestamps);
-        } else {
-            timestamps.iter().filter(is_honest).for_each(|at| clock.generator.on_record(*at));
+        let highest = timestamps.iter().fold(Timestamp::MIN, |highest, at| highest.max(*at));
+        if highest <= horizon {
+            clock.generator.on_records(timestamps, highest);
+            return 0;
         }
-        (timestamps.len() - honest) as u64
+        let honest = timestamps.iter().filter(|timestamp| **timestamp <= horizon);
+        honest.clone().for_each(|at| clock.generator.on_record(*at));
+        (timestamps.len() - honest.count()) as u64
     }
 
     /// Nothing lies past the position of `split`, at `passed` of the monotonic clock.

@@ -64,15 +64,9 @@ where
     type Out = (K, T);
 
     fn process(&mut self, batch: Batch<T>, ctx: &mut OperatorContext<'_, (K, T)>) -> Result<()> {
-        let Batch { items, timestamps, origins, .. } = batch;
-        let mut hashes = Vec::with_capacity(items.len());
-        let mut keyed = Vec::with_capacity(items.len());
-        for item in items {
-            let key = (self.f)(&item);
-            hashes.push(self.hasher.hash(&key)?);
-            keyed.push((key, item));
-        }
-        ctx.emit_batch(Batch { items: keyed, timestamps, hashes, origins });
+        let keys: Vec<K> = batch.items.iter().map(|item| (self.f)(item)).collect();
+        let hashes = self.hasher.hash_all(&keys)?;
+        ctx.output.emit_keyed(keys, Batch { hashes, ..batch });
         Ok(())
     }
 }

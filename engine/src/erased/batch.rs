@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use crate::data::Data;
-use crate::deal::deal;
+use crate::deal::{deal, deal_keyed, paired};
 use crate::element::{Batch, Origins};
 use crate::key::Owners;
 use crate::operator::Result;
@@ -66,7 +66,57 @@ impl<T: Data> ErasedBatch for Batch<T> {
     }
 }
 
+/// A [`Batch<(K, T)>`] whose keys lie in a column of their own: each item is put beside its key
+/// where it is dealt out, and need not be written twice.
+struct Keyed<K, T> {
+    keys: Vec<K>,
+    records: Batch<T>,
+}
+
+impl<K: Data, T: Data> ErasedBatch for Keyed<K, T> {
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        Box::new(paired(self.keys, self.records))
+    }
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+    fn columns(&self) -> [usize; 3] {
+        self.records.columns()
+    }
+    fn origins(&self) -> &Origins {
+        &self.records.origins
+    }
+    fn clone_boxed(&self) -> Box<dyn ErasedBatch> {
+        Box::new(Keyed { keys: self.keys.clone(), records: self.records.clone() })
+    }
+    fn scatter(self: Box<Self>, owners: &Owners) -> Vec<AnyBatch> {
+        deal_keyed(self.keys, self.records, owners).into_iter().map(AnyBatch::new).collect()
+    }
+    fn append(&mut self, other: AnyBatch) -> Result<(), AnyBatch> {
+        let Batch { items, timestamps, hashes, origins } = other.into_typed::<(K, T)>()?;
+        let (keys, items): (Vec<K>, Vec<T>) = items.into_iter().unzip();
+        self.keys.extend(keys);
+        self.records.append(AnyBatch::new(Batch { items, timestamps, hashes, origins }))
+    }
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<(K, T)>()
+    }
+    fn type_id_of(&self) -> std::any::TypeId {
+        std::any::TypeId::of::<Batch<(K, T)>>()
+    }
+}
+
 impl AnyBatch {
+    /// Forgets the type of the batch of each of `records` with its key, of `keys`, in order.
+    ///
+    /// # Panics
+    /// When these are not as many as the records.
+    #[must_use]
+    pub fn keyed<K: Data, T: Data>(keys: Vec<K>, records: Batch<T>) -> Self {
+        assert_eq!(keys.len(), records.len(), "every record has one key");
+        AnyBatch(Box::new(Keyed { keys, records }))
+    }
+
     /// Forgets the type of `batch`.
     #[must_use]
     pub fn new<T: Data>(batch: Batch<T>) -> Self {
@@ -139,5 +189,38 @@ impl AnyBatch {
                 "a stream of {found} is read as one of {wanted}: is a side output's type wrong?"
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KEY_GROUPS, KeyHasher};
+    use crate::time::at;
+
+    #[test]
+    fn a_keyed_batch_is_one_of_pairs() {
+        let keys = vec![7_u64, 8, 7];
+        let hashes = KeyHasher::default().hash_all(&keys).expect("hashes");
+        let items: Vec<String> = keys.iter().map(u64::to_string).collect();
+        let timestamps = vec![at(1), at(2), at(3)];
+        let pairs: Vec<(u64, String)> = keys.iter().copied().zip(items.clone()).collect();
+        let records = Batch { items, timestamps, hashes, ..Batch::default() };
+        let new = || AnyBatch::keyed(keys.clone(), records.clone());
+        assert!(new().is_whole() && new().len() == 3);
+        let typed = |batch: AnyBatch| batch.into_typed::<(u64, String)>().expect("pairs");
+        assert!(new().into_typed::<String>().is_err());
+        assert_eq!(typed(new()).items, pairs);
+        let mut twice = new().duplicate();
+        twice.append(new()).expect("of the same type");
+        twice.append(AnyBatch::new(typed(new()))).expect("of the same type");
+        let Batch { items, timestamps, hashes, .. } = typed(twice);
+        assert_eq!(items, [pairs.clone(), pairs.clone(), pairs.clone()].concat());
+        assert_eq!(hashes, records.hashes.repeat(3));
+        assert_eq!(timestamps, records.timestamps.repeat(3));
+        let parts = new().scatter(&Owners::new(3, KEY_GROUPS));
+        let mut dealt: Vec<_> = parts.into_iter().flat_map(|part| typed(part).items).collect();
+        dealt.sort();
+        assert_eq!(dealt, [pairs[0].clone(), pairs[2].clone(), pairs[1].clone()]);
     }
 }

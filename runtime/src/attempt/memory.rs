@@ -81,9 +81,10 @@ fn batch_records(graph: &Graph, plan: &Plan, task: &Task) -> usize {
     read_records(BATCH_RECORDS, parts.unwrap_or(1))
 }
 
-/// The room for records in all parts of a batch of `whole`: one of them keeps that of the batch.
+/// The room for records in all parts of a batch of `whole`: each has a quarter more than it needs on
+/// average.
 fn dealt_in_all(whole: usize, parts: usize) -> usize {
-    whole + parts.saturating_sub(1) * dealt_records(parts)
+    if parts <= 1 { whole } else { whole.max(parts * dealt_records(parts) * 5 / 4) }
 }
 
 /// Opens the room beside the memory.

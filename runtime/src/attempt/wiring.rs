@@ -39,7 +39,7 @@ pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16, channel_batches: usize)
                 senders.push(sender);
                 inputs.entry((link.to, target)).or_default().push(receiver);
             }
-            let route = Route::new(link.port, link.partitioning, (producer, senders), key_groups);
+            let route = Route::new(link.port, link.partitioning, senders, key_groups);
             routes.entry((link.from, producer)).or_default().push(route);
         }
     }

@@ -50,16 +50,16 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route from subtask `index` to `senders`, one for each subtask that may take records.
+    /// A route to `senders`, one for each subtask that may take records.
     #[must_use]
     pub fn new(
         port: Port,
         partitioning: Partitioning,
-        (index, senders): (u32, Vec<Sender<Element>>),
+        senders: Vec<Sender<Element>>,
         groups: u16,
     ) -> Self {
         let subtasks = u32::try_from(senders.len()).expect("at most one for each key group");
-        let owners = Owners::new(subtasks, groups).seen_from(index);
+        let owners = Owners::new(subtasks, groups);
         let waiting = senders.iter().map(|_| None).collect();
         let part_records = doors::sizes().part_records;
         Route { port, partitioning, senders, waiting, owners, part_records, next: 0 }
