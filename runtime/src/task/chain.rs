@@ -158,12 +158,12 @@ impl Chain {
         !self.due.is_empty()
     }
 
-    /// Fires a piece of what is due.
+    /// Fires a piece of what is due; whether there is more of the same.
     ///
     /// # Errors
     /// The failure of an operator.
-    pub fn step(&mut self) -> Result<(), Stopped> {
-        let Some((at, due)) = self.due.pop_front() else { return Ok(()) };
+    pub fn step(&mut self) -> Result<Firing, Stopped> {
+        let Some((at, due)) = self.due.pop_front() else { return Ok(Firing::Done) };
         let Some(link) = self.links.get_mut(at) else {
             if let Due::Watermark(watermark) = due
                 && watermark > self.passed
@@ -171,7 +171,7 @@ impl Chain {
                 self.passed = watermark;
                 self.leaving.push_back(Leaving::Watermark(watermark));
             }
-            return Ok(());
+            return Ok(Firing::Done);
         };
         let Link { guard, operator, env, .. } = link;
         let none = Origins::default();
@@ -192,7 +192,7 @@ impl Chain {
         if firing == Firing::Done {
             self.pass_watermark(at);
         }
-        Ok(())
+        Ok(firing)
     }
 
     /// The next of what leaves.

@@ -12,6 +12,7 @@ use riverrun_engine::element::{Element, Origins};
 use riverrun_engine::erased::ErasedWriter;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::metrics::OperatorMetrics;
+use riverrun_engine::operator::Firing;
 use tokio::sync::mpsc;
 
 use super::chain::{Chain, Leaving};
@@ -130,9 +131,10 @@ impl Outlet {
             if !chain.is_firing() {
                 return Ok(());
             }
-            chain.step()?;
-            // A long firing must let the others of its worker in, and the end of the attempt.
-            tokio::task::yield_now().await;
+            if chain.step()? == Firing::More {
+                // A long firing must let the others of its worker in, and the end of the attempt.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
