@@ -9,11 +9,13 @@ use std::ops::Index;
 use crate::data::Data;
 use crate::element::{Batch, Origins};
 use crate::key::{KeyHash, Owners};
+use crate::time::Timestamp;
 
 /// The part of each subtask; some may be empty.
 pub(crate) fn deal<T: Data>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
-    if std::mem::needs_drop::<T>() {
-        return moved(batch, owners);
+    if std::mem::needs_drop::<T>() || is_small(batch.len(), owners) {
+        let Batch { items, timestamps, hashes, origins } = batch;
+        return moved(items.into_iter(), (timestamps, hashes, origins), owners);
     }
     copied(&batch, owners, |list, out| list.pick(&batch.items, out))
 }
@@ -24,8 +26,9 @@ pub(crate) fn deal_keyed<K: Data, T: Data>(
     batch: Batch<T>,
     owners: &Owners,
 ) -> Vec<Batch<(K, T)>> {
-    if std::mem::needs_drop::<(K, T)>() {
-        return moved(paired(keys, batch), owners);
+    if std::mem::needs_drop::<(K, T)>() || is_small(batch.len(), owners) {
+        let Batch { items, timestamps, hashes, origins } = batch;
+        return moved(keys.into_iter().zip(items), (timestamps, hashes, origins), owners);
     }
     copied(&batch, owners, |list, out| match (list.whole(&keys), list.whole(&batch.items)) {
         (Some(keys), Some(items)) => out.extend(list.of(keys).zip(list.of(items))),
@@ -42,9 +45,20 @@ pub(crate) fn paired<K, T>(keys: Vec<K>, batch: Batch<T>) -> Batch<(K, T)> {
     Batch { items: keys.into_iter().zip(items).collect(), timestamps, hashes, origins }
 }
 
+/// With fewer records a part than this, most parts are hardly worth what setting them up costs.
+const SMALL: usize = 8;
+
+fn is_small(records: usize, owners: &Owners) -> bool {
+    records < owners.parallelism() * SMALL
+}
+
 /// Empty parts with a quarter more room than each needs on average: rarely does one have to grow.
+/// None for a small batch, of which many get nothing.
 fn parts<T>(records: usize, origins: &Origins, owners: &Owners) -> Vec<Batch<T>> {
-    let room = records / owners.parallelism() * 5 / 4 + 16;
+    let room = match is_small(records, owners) {
+        true => 0,
+        false => records / owners.parallelism() * 5 / 4 + 16,
+    };
     let part = |_| Batch {
         origins: origins.clone(),
         hashes: Vec::with_capacity(room),
@@ -53,10 +67,14 @@ fn parts<T>(records: usize, origins: &Origins, owners: &Owners) -> Vec<Batch<T>>
     (0..owners.parallelism()).map(part).collect()
 }
 
-fn moved<T>(batch: Batch<T>, owners: &Owners) -> Vec<Batch<T>> {
-    let Batch { items, timestamps, hashes, origins } = batch;
+fn moved<T>(
+    items: impl ExactSizeIterator<Item = T>,
+    (timestamps, hashes, origins): (Vec<Timestamp>, Vec<KeyHash>, Origins),
+    owners: &Owners,
+) -> Vec<Batch<T>> {
+    assert_eq!(items.len(), hashes.len(), "what is dealt out has the hash of every key");
     let mut parts = parts(items.len(), &origins, owners);
-    for ((item, timestamp), hash) in items.into_iter().zip(timestamps).zip(hashes) {
+    for ((item, timestamp), hash) in items.zip(timestamps).zip(hashes) {
         parts[owners.of(hash)].push_keyed(item, timestamp, hash);
     }
     parts
@@ -105,6 +123,7 @@ fn copied<T, U>(
     owners: &Owners,
     pick_items: impl Fn(&List<'_>, &mut Vec<U>),
 ) -> Vec<Batch<U>> {
+    assert_eq!(batch.len(), batch.hashes.len(), "what is dealt out has the hash of every key");
     let mut parts = parts(batch.len(), &batch.origins, owners);
     let mut places = vec![[0; STRETCH]; owners.parallelism()];
     let mut lengths = vec![0; owners.parallelism()];
@@ -163,10 +182,15 @@ mod tests {
         Batch { items, timestamps, hashes, ..Batch::default() }
     }
 
+    /// Any, and those that end with a stretch.
+    fn batch_length() -> impl Strategy<Value = usize> {
+        prop_oneof![4 => 0..900_usize, 1 => Just(256), 1 => Just(512), 1 => Just(1024)]
+    }
+
     proptest! {
         #[test]
         fn each_owner_gets_its_records_in_their_order(
-            keys in proptest::collection::vec(0_u64..50, 0..900),
+            keys in batch_length().prop_flat_map(|n| proptest::collection::vec(0_u64..50, n)),
             parallelism in 1_u32..6,
         ) {
             let owners = Owners::new(parallelism, KEY_GROUPS);

@@ -156,12 +156,6 @@ impl<O: Data> Output<O> {
         }
     }
 
-    /// How many batches wait in the main output.
-    #[must_use]
-    pub fn batches(&self) -> usize {
-        self.whole.len() + usize::from(!self.open.is_empty())
-    }
-
     /// Takes everything emitted so far.
     pub fn take(&mut self) -> Vec<(Port, AnyBatch)> {
         self.close();
@@ -177,6 +171,9 @@ impl<O: Data> Output<O> {
 
 impl<K: Data, T: Data> Output<(K, T)> {
     /// Emits each of `records` with its key, of as many `keys`, in order.
+    ///
+    /// # Panics
+    /// When there are not as many of both.
     pub fn emit_keyed(&mut self, keys: Vec<K>, records: Batch<T>) {
         self.emit_erased(AnyBatch::keyed(keys, records));
     }

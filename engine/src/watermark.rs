@@ -25,7 +25,8 @@ pub trait WatermarkGenerator: Send + 'static {
     /// A record with this timestamp was read.
     fn on_record(&mut self, timestamp: Timestamp);
 
-    /// Records with these timestamps were read, in this order; `highest` is the highest of them.
+    /// Records with these timestamps were read, in this order; `highest` is the highest of them, or
+    /// [`Timestamp::MIN`] where there are none.
     fn on_records(&mut self, timestamps: &[Timestamp], highest: Timestamp) {
         let _ = highest;
         timestamps.iter().for_each(|timestamp| self.on_record(*timestamp));

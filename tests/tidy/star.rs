@@ -15,10 +15,13 @@ fn strangers(member: &str) -> Vec<&'static str> {
     let mut strangers = vec!["riverrun"];
     match member {
         "engine" | "xtask" => strangers.extend(SPOKES),
-        // The door of the Kafka connector knows nobody: another client could stand behind it.
-        "connectors/kafka" => strangers.extend(SPOKES.iter().chain(&["engine"])),
+        // The door of the Kafka connector knows nobody: another client could stand behind it. Nor
+        // does what asks the machine for memory, which only the engine knows.
+        "connectors/kafka" | "engine/prefetch" => {
+            strangers.extend(SPOKES.iter().chain(&["engine"]))
+        }
         _ if SPOKES.contains(&member) => {
-            strangers.extend(SPOKES.iter().filter(|spoke| **spoke != member));
+            strangers.extend(SPOKES.iter().filter(|spoke| **spoke != member).chain(&["prefetch"]));
         }
         _ => return Vec::new(),
     }
@@ -147,6 +150,17 @@ mod tests {
         assert_eq!(found[0].at, "operators/src/a.rs:3");
         assert_eq!(paths(&File::new("tests/a.rs", text)), []);
         assert_eq!(paths(&File::new("engine/tests/a.rs", "use riverrun::x;")).len(), 1);
+    }
+
+    #[test]
+    fn packages_within_a_folder_know_nobody() {
+        let manifest = "[dependencies]\nriverrun-engine.workspace = true\n";
+        for path in ["engine/prefetch/Cargo.toml", "connectors/kafka/Cargo.toml"] {
+            assert_eq!(manifests(&File::new(path, manifest)).len(), 1, "{path}");
+        }
+        let text = "use riverrun_prefetch::prefetch;";
+        assert_eq!(paths(&File::new("runtime/src/a.rs", text)).len(), 1);
+        assert_eq!(paths(&File::new("engine/src/a.rs", text)), []);
     }
 
     #[test]

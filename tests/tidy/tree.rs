@@ -51,10 +51,12 @@ impl File {
 
     /// The word the path begins with: the member, or `src`, `tests`, `examples`.
     pub(crate) fn member(&self) -> &str {
-        match self.path.starts_with("connectors/kafka/") {
-            true => "connectors/kafka",
-            false => self.path.split('/').next().unwrap_or_default(),
-        }
+        let within = ["connectors/kafka", "engine/prefetch"];
+        let of = |package: &&str| {
+            self.path[..].strip_prefix(*package).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let first = || self.path.split('/').next().unwrap_or_default();
+        within.into_iter().find(of).unwrap_or_else(first)
     }
 
     /// A breach in line `line`, counted from 1.

@@ -3,6 +3,8 @@
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
+pub(crate) const ASKS: bool = true;
+
 #[inline(always)]
 pub(crate) fn prefetch(first: *const i8, bytes: usize) {
     let last = first.wrapping_add(bytes.saturating_sub(1));

@@ -151,6 +151,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let segment = self.segment_of(hash);
         let at = self.segments[segment].slots.find_bucket_index(kept(hash), |slot| {
             riverrun_prefetch::prefetch(slot);
+            if !riverrun_prefetch::ASKS {
+                std::hint::black_box(slot.mark.hash());
+            }
             !std::mem::needs_drop::<K>() || slot.key == *key
         });
         Place::new(segment, at)

@@ -14,7 +14,7 @@ use crate::doors;
 use crate::plan::{Plan, Task};
 use crate::state::memory::{MemoryError, MemoryNeeds, MemoryPlan};
 use crate::state::{SPILLING, SpillPlace, spill_door};
-use crate::task::emitter::{dealt_records, read_records};
+use crate::task::emitter::{PART_RECORDS, read_records};
 
 /// What the states of an attempt share.
 #[derive(Clone)]
@@ -81,10 +81,10 @@ fn batch_records(graph: &Graph, plan: &Plan, task: &Task) -> usize {
     read_records(BATCH_RECORDS, parts.unwrap_or(1))
 }
 
-/// The room for records in all parts of a batch of `whole`: each has a quarter more than it needs on
-/// average.
+/// The room for records in all parts of a batch of `whole`: each has a quarter more than it needs
+/// on average.
 fn dealt_in_all(whole: usize, parts: usize) -> usize {
-    if parts <= 1 { whole } else { whole.max(parts * dealt_records(parts) * 5 / 4) }
+    if parts <= 1 { whole } else { parts * (whole / parts).max(PART_RECORDS) * 5 / 4 }
 }
 
 /// Opens the room beside the memory.

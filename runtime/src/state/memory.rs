@@ -204,14 +204,14 @@ mod tests {
     fn two_subtasks_in_two_gib() {
         let needs = MemoryNeeds {
             stateful_subtasks: 2,
-            channel_records: 2 * (2048 + 1024),
+            channel_records: 2 * 2 * 1024 * 5 / 4,
             connectors: Bytes::mib(64),
             spilling: Spilling::Present,
         };
         let plan = MemoryPlan::divide(Bytes::mib(2048), &needs).expect("fits");
         assert_eq!((plan.spill, plan.free), (Bytes::mib(256), Bytes::mib(256)));
-        assert_eq!(plan.channels, Bytes(8 * 6144 * 64));
-        assert_eq!(plan.resident_per_subtask, Bytes((1472 - 3) * 1024 * 1024 / 2));
+        assert_eq!(plan.channels, Bytes(8 * 5120 * 64));
+        assert_eq!(plan.resident_per_subtask, Bytes((2 * 1472 - 5) * 1024 * 1024 / 4));
         let without = MemoryNeeds { spilling: Spilling::Absent, ..needs };
         let plan = MemoryPlan::divide(Bytes::mib(2048), &without).expect("fits");
         assert_eq!(plan.spill, Bytes(0));

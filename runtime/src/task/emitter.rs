@@ -4,7 +4,7 @@
 //! A keyed batch is dealt out by key group; parts too small to travel alone wait for the next
 //! batch, for the input to go idle, or for any control element, never for a timer.
 
-use riverrun_engine::element::{BATCH_RECORDS, Element};
+use riverrun_engine::element::Element;
 use riverrun_engine::erased::AnyBatch;
 use riverrun_engine::graph::Partitioning;
 use riverrun_engine::key::Owners;
@@ -29,12 +29,6 @@ const PARTS_FULL: usize = 4;
 #[must_use]
 pub fn read_records(batch: usize, parts: usize) -> usize {
     batch * parts.min(PARTS_FULL)
-}
-
-/// About how many records a part has of a batch that is dealt out in `parts`.
-#[must_use]
-pub fn dealt_records(parts: usize) -> usize {
-    (read_records(BATCH_RECORDS, parts) / parts.max(1)).max(PART_RECORDS)
 }
 
 /// One edge out of a subtask.

@@ -55,6 +55,9 @@ pub(super) async fn until(at: Option<Timestamp>, clock: &Arc<dyn Clock>) {
 /// After so long the wall clock is looked at again: it may have jumped.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// After so many batches the others of the worker get their turn, whatever else has come.
+const TURN_BATCHES: usize = 4;
+
 /// Until there is something to write or to read: the next page of restored state comes by itself.
 pub(super) async fn quiet(warmth: Warmth) {
     match warmth {
@@ -82,6 +85,7 @@ impl OperatorTask {
     pub async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), Stopped> {
         self.chain.announce();
         self.outlet.deliver(&mut self.chain).await?;
+        let mut turn = 0;
         while !self.gate.has_ended() {
             if self.inbox.is_empty() {
                 self.outlet.flush().await?;
@@ -106,6 +110,7 @@ impl OperatorTask {
                     // The source has left the suspects behind: parts may wait for company again.
                     self.outlet.alone &= batch.len() == 1;
                     self.chain.records(batch)?;
+                    turn += 1;
                 }
                 Next::Received(Received::Element(input, element)) => {
                     self.control(input, &element).await?;
@@ -120,6 +125,10 @@ impl OperatorTask {
             if timer.is_some_and(|at| at <= clock.now()) {
                 self.chain.wall_clock();
                 self.outlet.deliver(&mut self.chain).await?;
+            }
+            if turn >= TURN_BATCHES {
+                turn = 0;
+                tokio::task::yield_now().await;
             }
         }
         write_all(&mut self.chain, &mut self.outlet).await?;

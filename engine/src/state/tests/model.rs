@@ -27,6 +27,8 @@ pub(super) const LAZY: [&str; 3] = ["values", "lists", "maps"];
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Add(u16, u64),
+    /// A batch of records, of any keys.
+    AddAll(Vec<(u16, u64)>),
     Look(u16),
     Set(u16, u64),
     Remove(u16),
@@ -62,6 +64,9 @@ impl Plain {
         match change {
             Change::Look(_) | Change::LookAtList(_) => {}
             Change::Add(key, n) => *self.values.entry(*key).or_default() += n,
+            Change::AddAll(records) => {
+                records.iter().for_each(|(key, n)| *self.values.entry(*key).or_default() += n);
+            }
             Change::Set(key, n) => drop(self.values.insert(*key, *n)),
             Change::Remove(key) => drop(self.values.remove(key)),
             Change::Push(key, n) => self.lists.entry(*key).or_default().push(*n),
@@ -168,6 +173,15 @@ impl Subtask {
                 table
                     .each_or_insert_with(&hashes, &mut items, || 0, |held, n| *held += n)
                     .expect("reads");
+            }
+            Change::AddAll(records) => {
+                let range = self.store.range();
+                let own = |(key, _): &(u16, u64)| range.contains(hash_of(*key).group(GROUPS));
+                let items: Vec<(u16, u64)> = records.iter().copied().filter(own).collect();
+                let hashes: Vec<KeyHash> = items.iter().map(|(key, _)| owns(key)).collect();
+                let table = self.store.get_mut(self.values);
+                let add = |held: &mut u64, n: &u64| *held += n;
+                table.each_or_insert_with(&hashes, &mut items.iter(), || 0, add).expect("reads");
             }
             Change::Set(key, n) => {
                 self.store.get_mut(self.values).insert(owns(key), key, *n).expect("reads");

@@ -40,6 +40,7 @@ fn change() -> impl Strategy<Value = Change> {
     let number = 0..100_u64;
     prop_oneof![
         4 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Add(k, n)),
+        2 => prop::collection::vec((key.clone(), number.clone()), 0..150).prop_map(Change::AddAll),
         1 => key.clone().prop_map(Change::Look),
         1 => (key.clone(), number.clone()).prop_map(|(k, n)| Change::Set(k, n)),
         2 => key.clone().prop_map(Change::Remove),
@@ -198,7 +199,7 @@ fn key_of(change: &Change) -> Option<u16> {
         | Change::Append(_, key, _)
         | Change::SetTimer(_, key)
         | Change::DeleteTimer(_, key) => Some(*key),
-        Change::DropSlices(_) | Change::Fire(_) => None,
+        Change::AddAll(_) | Change::DropSlices(_) | Change::Fire(_) => None,
     }
 }
 
