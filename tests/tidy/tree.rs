@@ -53,7 +53,7 @@ impl File {
     pub(crate) fn member(&self) -> &str {
         let within = ["connectors/kafka", "engine/prefetch"];
         let of = |package: &&str| {
-            self.path[..].strip_prefix(*package).is_some_and(|rest| rest.starts_with('/'))
+            self.path.strip_prefix(*package).is_some_and(|rest| rest.starts_with('/'))
         };
         let first = || self.path.split('/').next().unwrap_or_default();
         within.into_iter().find(of).unwrap_or_else(first)
