@@ -15,7 +15,6 @@
 
 use super::codec::Bytes;
 use super::cold::full_key;
-use super::each::AHEAD;
 use super::layout::Rows;
 use super::segment::{Dirty, Mark, Pending, Slot, kept};
 use super::table::{Table, write};
@@ -23,9 +22,6 @@ use super::warm::Missed;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
 use crate::operator::Result;
-
-/// Room for most full keys.
-const FULL_KEY_BYTES: usize = 32;
 
 /// What of an entry is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,14 +136,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             return Ok(());
         }
         let mut missed: Vec<Missed<K>> = Vec::new();
-        let keys: Vec<(KeyHash, &K)> = keys.collect();
-        for keys in keys.chunks(AHEAD) {
-            self.look_ahead_at(keys.iter().copied());
-            for (hash, key) in keys.iter().copied() {
-                let elsewhere = self.may_be_spilled(hash) || self.may_be_unread(hash);
-                if elsewhere && !self.is_here(hash, key) {
-                    missed.push((hash, key.clone(), self.full_key_of(hash, key)?));
-                }
+        for (hash, key) in keys {
+            let elsewhere = self.may_be_spilled(hash) || self.may_be_unread(hash);
+            if elsewhere && !self.is_here(hash, key) {
+                missed.push((hash, key.clone(), self.full_key_of(hash, key)?));
             }
         }
         missed.sort_unstable_by(|a, b| a.2.cmp(&b.2));
@@ -174,7 +166,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     pub(super) fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {
-        let mut full = Vec::with_capacity(FULL_KEY_BYTES);
+        let mut full = Vec::new();
         full_key(self.range().position(hash) as u16, self.layout.namespace(), &mut full);
         key::encode(key, &mut full)?;
         Ok(full)
@@ -183,7 +175,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Places an entry that was read from the spill.
     pub(super) fn bring(&mut self, hash: KeyHash, key: K, mut value: V) -> Result<()> {
         let mut mark = Mark::written(hash);
-        mark.set_brought();
+        mark.touch();
         // Where changes leave no mark, nothing could tell later that the spilled row is old.
         if self.dirty != Dirty::No {
             mark.set_spilled();

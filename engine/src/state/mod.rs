@@ -19,7 +19,6 @@ mod fetch;
 pub mod filter;
 mod handle;
 mod layout;
-mod leave;
 mod list;
 mod log;
 mod map;

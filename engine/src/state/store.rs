@@ -69,8 +69,8 @@ struct Memory {
     taken: usize,
     /// Calls until the next time.
     rest: u32,
-    /// What does not fit goes there.
-    door: Option<Arc<dyn SpillDoor>>,
+    /// Whether there is a spill tier behind it.
+    spills: bool,
 }
 
 impl Drop for Memory {
@@ -191,13 +191,14 @@ impl StateStore {
         door: Option<Arc<dyn SpillDoor>>,
         (uid, subtask): (&Uid, u32),
     ) {
+        let spills = door.is_some();
         memory.share(self.states.iter().filter(|(_, state)| state.is_spilled()).count());
         for (name, state) in &mut self.states {
             let Some(door) = door.clone() else { break };
             let (uid, name) = (uid.clone(), name.clone());
             state.spill_to(Arc::new(move || door.open(&uid, subtask, &name)));
         }
-        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, door });
+        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, spills });
     }
 
     /// Between two batches: gives memory back where the process takes more than it may, and joins
@@ -211,7 +212,7 @@ impl StateStore {
             None => Ok(()),
             Some(memory) if memory.rest > 0 => {
                 memory.rest -= 1;
-                if memory.door.is_some() { self.tidy() } else { Ok(()) }
+                if memory.spills { self.tidy() } else { Ok(()) }
             }
             Some(_) => self.relieve_now(),
         }
@@ -232,15 +233,13 @@ impl StateStore {
         let now = bytes(&self.states);
         let Some(memory) = &mut self.memory else { return Ok(()) };
         memory.rest = RELIEVE_EVERY;
-        let spills = memory.door.as_ref().map(|door| memory.shared.lend(door.excess_bytes()));
         let back = memory.shared.report(memory.taken, now);
         memory.taken = now;
         if back == 0 {
-            let scarce = spills.is_some() && memory.shared.is_scarce();
-            return if scarce { self.thin() } else { Ok(()) };
+            return Ok(());
         }
         anyhow::ensure!(
-            spills.is_some(),
+            memory.spills,
             "RR0012: the state does not fit into memory ({} of {} bytes are taken, {now} by this \
              operator's subtask): raise `memory`, or build the job with the feature `rocksdb`, \
              which spills to disk",
@@ -260,13 +259,6 @@ impl StateStore {
         if let Some(memory) = &mut self.memory {
             memory.shared.report(memory.taken, now);
             memory.taken = now;
-        }
-        Ok(())
-    }
-
-    fn thin(&mut self) -> Result<()> {
-        for (name, state) in &mut self.states {
-            state.thin().map_err(|e| e.context(format!("state '{name}' cannot be spilled")))?;
         }
         Ok(())
     }
