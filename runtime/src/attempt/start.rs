@@ -264,7 +264,8 @@ impl Attempt<'_> {
         commands: &mut mpsc::Receiver<Command>,
     ) -> Started {
         let config = self.config;
-        let wired = wire(&self.graph, &plan, config.key_groups, memory.channel_batches);
+        let (groups, batches) = (config.key_groups, memory.channel_batches);
+        let wired = wire((&self.graph, &plan), groups, batches, &restore);
         let (reports, mut reported) = mpsc::channel(REPORTS_MAX);
         let tracked = !config.checkpoint.interval.is_zero();
         let clock: Arc<dyn Clock> = doors::clock();

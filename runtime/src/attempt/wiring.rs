@@ -1,13 +1,14 @@
-//! Lays the channels of a plan: one for each pair of subtasks that talk to each other.
+//! Lays the channels of a plan: one for each pair of subtasks that talk to each other. Which source
+//! subtasks have nothing to read is known by then, and told to those downstream.
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::element::Element;
-use riverrun_engine::graph::{Graph, Partitioning};
+use riverrun_engine::graph::{Graph, NodeKind, Partitioning};
 use tokio::sync::mpsc;
 
-use crate::plan::{Plan, TaskId};
-use crate::task::build::SubtaskSpec;
+use super::restore::Restore;
+use crate::plan::{Plan, Task, TaskId};
+use crate::task::build::{Input, SubtaskSpec};
 use crate::task::emitter::Route;
 use crate::task::report::{Order, Subtask};
 
@@ -20,24 +21,31 @@ pub struct Wired {
     pub orders: BTreeMap<Subtask, mpsc::UnboundedSender<Order>>,
 }
 
-/// Wires `plan`, with channels of so many batches.
+/// Wires `plan`, with channels of so many batches; `restore` knows the splits.
 #[must_use]
-pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16, channel_batches: usize) -> Wired {
-    let mut inputs: BTreeMap<(TaskId, u32), Vec<mpsc::Receiver<Element>>> = BTreeMap::new();
+pub fn wire(
+    (graph, plan): (&Graph, &Plan),
+    key_groups: u16,
+    channel_batches: usize,
+    restore: &Restore,
+) -> Wired {
+    let mut inputs: BTreeMap<(TaskId, u32), Vec<Input>> = BTreeMap::new();
     let mut routes: BTreeMap<(TaskId, u32), Vec<Route>> = BTreeMap::new();
     for link in plan.tasks.iter().flat_map(|task| &task.outputs) {
         let producers = plan.tasks[link.from.0].parallelism;
         let consumers = plan.tasks[link.to.0].parallelism;
         for producer in 0..producers {
+            let idle = reads_nothing(graph, &plan.tasks[link.from.0], producer, restore);
             let targets = match link.partitioning {
                 Partitioning::Forward => producer..producer + 1,
                 _ => 0..consumers,
             };
             let mut senders = Vec::new();
             for target in targets {
-                let (sender, receiver) = mpsc::channel(channel_batches);
+                let (sender, channel) = mpsc::channel(channel_batches);
                 senders.push(sender);
-                inputs.entry((link.to, target)).or_default().push(receiver);
+                let input = Input { channel, idle };
+                inputs.entry((link.to, target)).or_default().push(input);
             }
             let route = Route::new(link.port, link.partitioning, senders, key_groups);
             routes.entry((link.from, producer)).or_default().push(route);
@@ -62,4 +70,13 @@ pub fn wire(graph: &Graph, plan: &Plan, key_groups: u16, channel_batches: usize)
         });
     }
     wired
+}
+
+/// Whether `subtask` of `task` reads from outside, but has no split.
+fn reads_nothing(graph: &Graph, task: &Task, subtask: u32, restore: &Restore) -> bool {
+    let first = task.nodes.first().map(|id| graph.node(*id));
+    first.is_some_and(|node| {
+        let reads = matches!(node.kind, NodeKind::Source(_));
+        reads && restore.splits_of(&node.uid, subtask, task.parallelism).is_empty()
+    })
 }

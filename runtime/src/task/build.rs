@@ -93,6 +93,14 @@ impl Shared {
     }
 }
 
+/// One channel into a subtask.
+pub struct Input {
+    /// Its receiving end.
+    pub channel: mpsc::Receiver<Element>,
+    /// Whether nothing is to come at first: a source's subtask that has no split.
+    pub idle: bool,
+}
+
 /// What one subtask is made of.
 pub struct SubtaskSpec {
     /// Which.
@@ -100,7 +108,7 @@ pub struct SubtaskSpec {
     /// Its task.
     pub task: Task,
     /// Its channels in.
-    pub inputs: Vec<mpsc::Receiver<Element>>,
+    pub inputs: Vec<Input>,
     /// Its edges out.
     pub routes: Vec<Route>,
     /// Orders, for a source.
@@ -171,8 +179,10 @@ impl SubtaskSpec {
                     .await?;
             return Ok(Built::Source(Box::new(task)));
         }
-        let inbox = Inbox::new(self.inputs);
-        let gate = Gate::new(inbox.inputs(), restored);
+        let mut gate = Gate::new(self.inputs.len(), restored);
+        let idle = self.inputs.iter().enumerate().filter(|(_, input)| input.idle);
+        idle.for_each(|(input, _)| gate.starts_idle(input));
+        let inbox = Inbox::new(self.inputs.into_iter().map(|input| input.channel).collect());
         Ok(Built::Operator(Box::new(OperatorTask { inbox, gate, chain, outlet })))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by the operator task for everything but records. Invariants: the watermark handed on
 //! never falls; between the first and the last input's barrier of one checkpoint, inputs that have
-//! delivered theirs are blocked; an idle input is not waited for.
+//! delivered theirs are blocked; an idle input is not waited for, from the first moment on.
 
 use riverrun_engine::checkpoint::Barrier;
 use riverrun_engine::element::Element;
@@ -54,6 +54,12 @@ impl Gate {
             said_idle: false,
             resumed: false,
         }
+    }
+
+    /// Nothing is to come from `input` for now: it is idle before it can say so itself. How far
+    /// event time is must not hang on which subtask gets a processor first.
+    pub fn starts_idle(&mut self, input: usize) {
+        self.inputs[input].activity = Activity::Idle;
     }
 
     /// Whether nothing may be taken from `input` now.
@@ -192,6 +198,17 @@ mod tests {
         gate.on_records(1);
         assert_eq!(give(&mut gate, 0, Element::Watermark(at(20))), "", "input 1 counts again");
         assert_eq!(give(&mut gate, 1, Element::Watermark(at(12))), "W12");
+    }
+
+    #[test]
+    fn an_input_that_starts_idle_is_not_waited_for_until_it_speaks() {
+        let mut gate = Gate::new(2, Timestamp::MIN);
+        gate.starts_idle(1);
+        assert_eq!(give(&mut gate, 0, Element::Watermark(at(10))), "W10");
+        assert_eq!(give(&mut gate, 1, Element::Idle), "", "what was known");
+        gate.on_records(1);
+        assert_eq!(give(&mut gate, 0, Element::Watermark(at(20))), "", "input 1 counts");
+        assert_eq!(give(&mut gate, 1, Element::Watermark(at(15))), "W15");
     }
 
     #[test]

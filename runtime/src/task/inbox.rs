@@ -35,12 +35,6 @@ impl Inbox {
         Inbox { channels, next: 0 }
     }
 
-    /// How many channels.
-    #[must_use]
-    pub fn inputs(&self) -> usize {
-        self.channels.len()
-    }
-
     /// The next element of an input that is not blocked. Cancel-safe.
     pub async fn next(&mut self, gate: &Gate) -> Received {
         poll_fn(|cx| {
