@@ -35,8 +35,12 @@ pub(crate) trait AnyState: Send {
     fn sample(&mut self);
     /// About how many bytes of memory it takes.
     fn bytes(&self) -> usize;
-    /// Moves about `bytes` out of memory; how many entries that were.
+    /// Moves about `bytes` out of memory; for how many entries that makes room.
     fn evict(&mut self, bytes: usize) -> Result<usize>;
+    /// Memory is nearly all taken: moves entries out of it rather than take more.
+    fn thin(&mut self) -> Result<()> {
+        Ok(())
+    }
     fn spill_to(&mut self, open: OpenSpill);
     /// Whether what does not fit into memory is spilled.
     fn is_spilled(&self) -> bool {
@@ -119,6 +123,9 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     fn evict(&mut self, bytes: usize) -> Result<usize> {
         Table::evict(self, self.entries_of(bytes))
     }
+    fn thin(&mut self) -> Result<()> {
+        Table::thin(self)
+    }
     fn spill_to(&mut self, open: OpenSpill) {
         self.open_spill = Some(open);
     }
@@ -166,6 +173,9 @@ impl<K: Key, V: Clone + Send + 'static> AnyState for SliceTable<K, V> {
     }
     fn evict(&mut self, bytes: usize) -> Result<usize> {
         SliceTable::evict(self, bytes)
+    }
+    fn thin(&mut self) -> Result<()> {
+        SliceTable::thin(self)
     }
     fn spill_to(&mut self, open: OpenSpill) {
         SliceTable::spill_to(self, &open);

@@ -52,6 +52,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 SnapshotMode::Delta => Pending::Changed(now),
             };
         }
+        self.logged = self.bytes_logged();
         for logs in &mut self.logs {
             let now = logs.now.take();
             logs.then = match mode {

@@ -15,7 +15,7 @@ use crate::operator::Result;
 
 /// The entries of so many records are asked for before the first of them is used: what comes then
 /// finds them in the nearest cache.
-const AHEAD: usize = 64;
+pub(super) const AHEAD: usize = 64;
 
 /// Where an entry probably is: in this segment, at this place of its table.
 #[derive(Clone, Copy)]

@@ -1,51 +1,72 @@
 //! From a table into its [`Cold`] part: evicting by CLOCK, and walking both. The way back is
 //! [`super::fetch`].
 //!
-//! 1. [`Table::evict`] goes round the segments. What was not used since the last round is written,
-//!    for the snapshots that still want it and then to the spill, and leaves memory.
-//! 2. [`Table::walk_part`] shows every entry, without bringing any back.
+//! 1. [`Table::thin`], where memory is nearly all taken: a segment that is about to grow loses some
+//!    of what was not used since it was last thinned, so that it need not.
+//! 2. [`Table::evict`], where more is taken than there is: it goes round the segments, and so much
+//!    of each leaves memory that it can give back half of its room.
+//! 3. [`Table::walk_part`] shows every entry, without bringing any back.
 
 use super::codec::Bytes;
-use super::cold::{Cold, PAGE_ROWS, full_key};
+use super::cold::{Cold, PAGE_ROWS};
 use super::cut::Budget;
 use super::entry::{Entry, Op};
 use super::fetch::Here;
-use super::layout::Rows;
 use super::log::RowSink;
-use super::segment::{Dirty, ENTRIES_MAX, Pending, Segment, Slot, sub_group};
-use super::table::{Table, write, write_before};
+use super::segment::{ENTRIES_MAX, Pending, Segment, Slot, sub_group};
+use super::table::Table;
 use crate::data::Key;
-use crate::key::{self, KeyHash};
+use crate::key::KeyHash;
 use crate::operator::Result;
 
-/// Bytes of evicted rows that are written at once.
-const EVICT_BYTES: usize = 256 << 10;
+/// A crowded segment is made emptier by one entry in so many.
+const THINNED: usize = 8;
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
-    /// Moves entries that were not used lately out of memory, until about `entries` have gone;
-    /// returns how many. None while a full snapshot is being written.
+    /// Moves entries that were not used lately out of memory, until there is room for about
+    /// `entries` more; returns for how many. None while a full snapshot is being written.
     pub(super) fn evict(&mut self, entries: usize) -> Result<usize> {
-        if self.writing_all || self.len == 0 {
+        if self.writing_all || self.len == 0 || !self.opens_spill()? {
             return Ok(0);
         }
-        if !self.has_spill() {
-            let Some(open) = &self.open_spill else { return Ok(0) };
-            let spill = open()?;
-            let cold = self.cold.get_or_insert_default();
-            cold.open(spill);
-            cold.bound_filter(self.filter_bytes_max);
-        }
-        let mut evicted = 0;
+        let mut given_back = 0;
         // Twice round: the first time everything may have been used.
         for _ in 0..2 * self.segments.len() {
-            if evicted >= entries {
+            if given_back >= entries {
                 break;
             }
             self.hand = (self.hand + 1) % self.segments.len();
-            evicted += self.evict_from(self.hand)?;
+            given_back += self.evict_from(self.hand)?;
         }
         self.cold_mut().flush()?;
-        Ok(evicted)
+        Ok(given_back)
+    }
+
+    /// Moves entries that were not used lately out of segments that would soon grow. None while a
+    /// full snapshot is being written.
+    pub(super) fn thin(&mut self) -> Result<()> {
+        if self.writing_all {
+            return Ok(());
+        }
+        for at in 0..self.segments.len() {
+            if self.segments[at].is_crowded() && self.opens_spill()? {
+                self.thin_out(at)?;
+            }
+        }
+        self.cold.as_mut().map_or(Ok(()), |cold| cold.flush())
+    }
+
+    /// Whether there is a spill, from now on.
+    fn opens_spill(&mut self) -> Result<bool> {
+        if self.has_spill() {
+            return Ok(true);
+        }
+        let Some(open) = &self.open_spill else { return Ok(false) };
+        let spill = open()?;
+        let cold = self.cold.get_or_insert_default();
+        cold.open(spill);
+        cold.bound_filter(self.filter_bytes_max);
+        Ok(true)
     }
 
     /// What says which keys were spilled may take so many bytes.
@@ -64,54 +85,41 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.cold.as_ref().is_some_and(|cold| cold.has_spill())
     }
 
+    /// Takes out what was not used since the last round, and gives back the room where that is half
+    /// of it; where entries hold little else, so much goes that it is. For how many entries that
+    /// makes room.
     fn evict_from(&mut self, at: usize) -> Result<usize> {
-        let Table { segments, logs, layout, dirty, cold, len, .. } = self;
-        let Some(cold) = cold else { return Ok(0) };
-        let Segment { slots, then, group, .. } = &mut segments[at];
-        let logs = &mut logs[usize::from(*group)];
-        let mut failed = None;
-        let leaves = |slot: &mut Slot<K, V>| !slot.mark.take_touched();
-        let mut evicted = 0;
-        for mut slot in slots.extract_if(leaves) {
-            evicted += 1;
-            let mut out = || -> Result<()> {
-                write_before(&mut slot, then, &mut **layout, &mut logs.then, *dirty)?;
-                if *dirty != Dirty::No && slot.mark.is(*dirty) {
-                    write(&mut slot, Rows::Changed, &mut **layout, &mut logs.now.early())?;
-                }
-                if slot.mark.is_spilled() {
-                    return Ok(());
-                }
-                let known = layout.is_known_in_spill(&slot.value);
-                if layout.has_parts() && !known && cold.may_hold(KeyHash(slot.mark.hash())) {
-                    let mut prefix = Vec::new();
-                    full_key(*group, layout.namespace(), &mut prefix);
-                    key::encode(&slot.key, &mut prefix)?;
-                    cold.forget_later(&prefix, true)?;
-                }
-                let mut sink = cold.sink(*group, KeyHash(slot.mark.hash()));
-                if known {
-                    layout.write_unspilled(&slot.key, &mut slot.value, &mut sink)?;
-                } else {
-                    layout.write(&slot.key, &mut slot.value, Rows::All, &mut sink)?;
-                }
-                drop(sink);
-                if cold.waiting() >= EVICT_BYTES { cold.flush() } else { Ok(()) }
-            };
-            if let Err(error) = out() {
-                failed = Some(error);
-                break;
-            }
+        let (slot, heap) = (size_of::<Slot<K, V>>(), self.heap_of_entry());
+        let mut leaving = self.leaving(at);
+        let (before, places) = (leaving.slots.len(), leaving.slots.capacity());
+        let small = places * 3 / 8;
+        let mut left = leaving.some(before, |mark| !mark.take_touched());
+        if left.is_ok() && heap < slot {
+            left = leaving.some(leaving.slots.len().saturating_sub(small), |_| true);
         }
-        *len -= evicted;
-        cold.have_gone(evicted);
-        if slots.len() < slots.capacity() / 4 {
-            slots.shrink_to(slots.len() * 2, |slot| slot.mark.hash());
+        let slots = leaving.slots;
+        if slots.len() <= small {
+            slots.shrink_to(slots.len() * 4 / 3, |slot| slot.mark.hash());
         }
-        match failed {
-            Some(error) => Err(error.context("evicting an entry")),
-            None => Ok(evicted),
-        }
+        let (evicted, freed) = (before - slots.len(), places - slots.capacity());
+        self.have_left(evicted);
+        left.map_err(|error| error.context("evicting an entry"))?;
+        Ok((evicted * heap + freed * slot) / (heap + slot).max(1))
+    }
+
+    /// Makes room for as many entries as will come until the next look.
+    fn thin_out(&mut self, at: usize) -> Result<()> {
+        let mut leaving = self.leaving(at);
+        let before = leaving.slots.len();
+        let left = leaving.unused(before / THINNED);
+        let evicted = before - leaving.slots.len();
+        self.have_left(evicted);
+        left.map_err(|error| error.context("evicting an entry"))
+    }
+
+    fn have_left(&mut self, entries: usize) {
+        self.len -= entries;
+        self.cold_mut().have_gone(entries);
     }
 
     /// Forgets what is spilled of a key group.
@@ -284,15 +292,18 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         };
         let tables: usize = self.segments.iter().map(own).sum();
         let headers = self.segments.capacity() * size_of::<Segment<K, V>>();
-        let heap = if Self::has_heap() { self.len_here() * self.heap_per_entry() } else { 0 };
+        let heap = self.len_here() * self.heap_of_entry();
         let cold = self.cold.as_ref().map_or(0, |cold| cold.bytes());
         tables + headers + heap + self.log_bytes() + cold
     }
 
+    fn heap_of_entry(&self) -> usize {
+        if Self::has_heap() { self.heap_per_entry() } else { 0 }
+    }
+
     /// How many entries of `bytes` to evict are about as many.
     pub(super) fn entries_of(&self, bytes: usize) -> usize {
-        let heap = if Self::has_heap() { self.heap_per_entry() } else { 0 };
-        let each = size_of::<Slot<K, V>>() + heap;
+        let each = size_of::<Slot<K, V>>() + self.heap_of_entry();
         (bytes / each.max(1)).max(ENTRIES_MAX)
     }
 }

@@ -15,6 +15,7 @@
 
 use super::codec::Bytes;
 use super::cold::full_key;
+use super::each::AHEAD;
 use super::layout::Rows;
 use super::segment::{Dirty, Mark, Pending, Slot, kept};
 use super::table::{Table, write};
@@ -22,6 +23,9 @@ use super::warm::Missed;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
 use crate::operator::Result;
+
+/// Room for most full keys.
+const FULL_KEY_BYTES: usize = 32;
 
 /// What of an entry is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,10 +140,14 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             return Ok(());
         }
         let mut missed: Vec<Missed<K>> = Vec::new();
-        for (hash, key) in keys {
-            let elsewhere = self.may_be_spilled(hash) || self.may_be_unread(hash);
-            if elsewhere && !self.is_here(hash, key) {
-                missed.push((hash, key.clone(), self.full_key_of(hash, key)?));
+        let keys: Vec<(KeyHash, &K)> = keys.collect();
+        for keys in keys.chunks(AHEAD) {
+            self.look_ahead_at(keys.iter().copied());
+            for (hash, key) in keys.iter().copied() {
+                let elsewhere = self.may_be_spilled(hash) || self.may_be_unread(hash);
+                if elsewhere && !self.is_here(hash, key) {
+                    missed.push((hash, key.clone(), self.full_key_of(hash, key)?));
+                }
             }
         }
         missed.sort_unstable_by(|a, b| a.2.cmp(&b.2));
@@ -166,7 +174,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     }
 
     pub(super) fn full_key_of(&self, hash: KeyHash, key: &K) -> Result<Vec<u8>> {
-        let mut full = Vec::new();
+        let mut full = Vec::with_capacity(FULL_KEY_BYTES);
         full_key(self.range().position(hash) as u16, self.layout.namespace(), &mut full);
         key::encode(key, &mut full)?;
         Ok(full)
@@ -175,7 +183,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Places an entry that was read from the spill.
     pub(super) fn bring(&mut self, hash: KeyHash, key: K, mut value: V) -> Result<()> {
         let mut mark = Mark::written(hash);
-        mark.touch();
+        mark.set_brought();
         // Where changes leave no mark, nothing could tell later that the spilled row is old.
         if self.dirty != Dirty::No {
             mark.set_spilled();

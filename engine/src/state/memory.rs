@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct ResidentMemory {
     bytes_max: usize,
     taken: AtomicUsize,
+    /// What the spill takes beyond its own.
+    beside: AtomicUsize,
     /// How many states take from it.
     states: AtomicUsize,
 }
@@ -24,7 +26,8 @@ impl ResidentMemory {
     /// Of `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        ResidentMemory { bytes_max, taken: AtomicUsize::new(0), states: AtomicUsize::new(0) }
+        let (taken, beside) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        ResidentMemory { bytes_max, taken, beside, states: AtomicUsize::new(0) }
     }
 
     /// So many states more take from it.
@@ -37,6 +40,17 @@ impl ResidentMemory {
         self.bytes_max / FILTERS_PART / self.states.load(Ordering::Relaxed).max(1)
     }
 
+    /// The spill takes so many bytes beyond its own: half of these are left to entries whatever
+    /// that is.
+    pub(super) fn lend(&self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.beside.store(bytes.min(self.bytes_max / 2), Ordering::Relaxed);
+    }
+
+    fn bytes_left(&self) -> usize {
+        self.bytes_max - self.beside.load(Ordering::Relaxed)
+    }
+
     /// A store took `before` bytes and takes `now`: how many of them it should give back.
     pub(super) fn report(&self, before: usize, now: usize) -> usize {
         let others = self.taken.load(Ordering::Relaxed).saturating_sub(before);
@@ -46,11 +60,18 @@ impl ResidentMemory {
         } else {
             self.taken.fetch_sub(before - now, Ordering::Relaxed);
         }
-        if taken <= self.bytes_max {
+        let bytes_max = self.bytes_left();
+        if taken <= bytes_max {
             return 0;
         }
-        let over = (taken - self.bytes_max) as u128 * now as u128 / taken.max(1) as u128;
+        let over = (taken - bytes_max) as u128 * now as u128 / taken.max(1) as u128;
         over as usize + now / SPARE
+    }
+
+    /// Whether nearly all is taken: what can do without more should.
+    pub(super) fn is_scarce(&self) -> bool {
+        let bytes_max = self.bytes_left();
+        self.taken() > bytes_max - bytes_max / SPARE
     }
 
     /// Bytes taken by all stores together.
@@ -76,6 +97,19 @@ mod tests {
         memory.share(2);
         memory.share(3);
         assert_eq!(memory.filters_max(), 50);
+    }
+
+    #[test]
+    fn what_the_spill_takes_too_much_is_missing_here() {
+        let memory = ResidentMemory::new(1000);
+        assert_eq!(memory.report(0, 900), 0);
+        assert!(!memory.is_scarce());
+        memory.lend(50);
+        assert!(memory.is_scarce());
+        memory.lend(200);
+        assert_eq!(memory.report(900, 900), 100 + 56);
+        memory.lend(u64::MAX);
+        assert_eq!(memory.report(900, 500), 0, "half is left");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod fetch;
 pub mod filter;
 mod handle;
 mod layout;
+mod leave;
 mod list;
 mod log;
 mod map;

@@ -52,6 +52,7 @@ impl Mark {
     const TOUCHED: u64 = 8 << MARKS_AT;
     const SPILLED: u64 = 16 << MARKS_AT;
     const JOINED: u64 = 32 << MARKS_AT;
+    const BROUGHT: u64 = 64 << MARKS_AT;
 
     /// Of an entry that no snapshot holds.
     #[inline]
@@ -93,13 +94,19 @@ impl Mark {
 
     /// It is written to a snapshot.
     pub(super) fn set_written(&mut self) {
-        self.0 = self.0 & (!MARKS | Self::TOUCHED | Self::SPILLED) | Self::STORED;
+        self.0 = self.0 & (!MARKS | Self::TOUCHED | Self::BROUGHT | Self::SPILLED) | Self::STORED;
     }
 
     /// It is used: it shall stay in memory for another round of evictions.
     #[inline]
     pub(super) fn touch(&mut self) {
-        self.0 |= Self::TOUCHED;
+        let brought = self.0 & Self::BROUGHT != 0;
+        self.0 = if brought { self.0 & !Self::BROUGHT } else { self.0 | Self::TOUCHED };
+    }
+
+    /// It came back to be used once: that use alone shall not keep it in memory.
+    pub(super) fn set_brought(&mut self) {
+        self.0 |= Self::BROUGHT;
     }
 
     /// Whether it is marked as used, and as changed like this.
@@ -204,6 +211,8 @@ pub(super) struct Segment<K, V> {
     pub(super) whole: bool,
     /// How many entries it is likely to get, as far as that is known.
     pub(super) expected: u16,
+    /// The place that was visited last to evict from.
+    pub(super) hand: u32,
 }
 
 /// With so many entries a segment is taken to become as large as expected.
@@ -222,6 +231,7 @@ impl<K, V> Segment<K, V> {
             depth: 0,
             whole: false,
             expected: 0,
+            hand: 0,
         }
     }
 
@@ -229,6 +239,12 @@ impl<K, V> Segment<K, V> {
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.slots.len() == self.slots.capacity()
+    }
+
+    /// Whether it will soon split, or grow to what takes as much memory.
+    pub(super) fn is_crowded(&self) -> bool {
+        let (len, places) = (self.slots.len(), self.slots.capacity());
+        len >= ENTRIES_MAX / 8 && len >= places - places / 14
     }
 
     /// Whether it is as large as a segment becomes.

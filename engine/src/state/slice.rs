@@ -160,8 +160,8 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
         self.table.entries_of(bytes)
     }
 
-    /// Moves entries out of memory, until about `entries` have gone; returns how many. None while a
-    /// full snapshot is being written.
+    /// Moves entries out of memory, until there is room for about `entries` more; returns for how
+    /// many. None while a full snapshot is being written.
     pub(super) fn evict(&mut self, entries: usize) -> Result<usize> {
         let (Some(portioned), Some(open)) = (&self.portioned, &self.open_spill) else {
             return self.table.evict(entries);
@@ -181,6 +181,11 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
             }
             _ => Ok(evicted),
         }
+    }
+
+    /// Moves entries out of memory rather than take more, where they leave one by one.
+    pub(super) fn thin(&mut self) -> Result<()> {
+        if self.portioned.is_some() { Ok(()) } else { self.table.thin() }
     }
 
     /// Joins some of the portions.

@@ -189,6 +189,11 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
         Ok(evicted)
     }
 
+    /// Moves entries out of memory rather than take more.
+    pub(super) fn thin(&mut self) -> Result<()> {
+        self.slices.values_mut().try_for_each(Slice::thin)
+    }
+
     /// Joins some portions.
     pub(super) fn tidy(&mut self) -> Result<()> {
         self.slices.values_mut().try_for_each(Slice::tidy)

@@ -62,8 +62,8 @@ pub trait SpillDoor: Send + Sync {
     fn open(&self, operator: &Uid, subtask: u32, state: &str)
     -> Result<Box<dyn Spill>, SpillError>;
 
-    /// Bytes of memory that it takes for itself at the moment: caches, write buffers.
-    fn memory_bytes(&self) -> u64;
+    /// Bytes of memory that it takes beyond what it was given: so much less is there for entries.
+    fn excess_bytes(&self) -> u64;
 }
 
 /// Rows on their way into a spill: one allocation for all, used again after [`clear`](Self::clear).

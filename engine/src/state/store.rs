@@ -69,8 +69,8 @@ struct Memory {
     taken: usize,
     /// Calls until the next time.
     rest: u32,
-    /// Whether there is a spill tier behind it.
-    spills: bool,
+    /// What does not fit goes there.
+    door: Option<Arc<dyn SpillDoor>>,
 }
 
 impl Drop for Memory {
@@ -191,14 +191,13 @@ impl StateStore {
         door: Option<Arc<dyn SpillDoor>>,
         (uid, subtask): (&Uid, u32),
     ) {
-        let spills = door.is_some();
         memory.share(self.states.iter().filter(|(_, state)| state.is_spilled()).count());
         for (name, state) in &mut self.states {
             let Some(door) = door.clone() else { break };
             let (uid, name) = (uid.clone(), name.clone());
             state.spill_to(Arc::new(move || door.open(&uid, subtask, &name)));
         }
-        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, spills });
+        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, door });
     }
 
     /// Between two batches: gives memory back where the process takes more than it may, and joins
@@ -212,7 +211,7 @@ impl StateStore {
             None => Ok(()),
             Some(memory) if memory.rest > 0 => {
                 memory.rest -= 1;
-                if memory.spills { self.tidy() } else { Ok(()) }
+                if memory.door.is_some() { self.tidy() } else { Ok(()) }
             }
             Some(_) => self.relieve_now(),
         }
@@ -233,13 +232,15 @@ impl StateStore {
         let now = bytes(&self.states);
         let Some(memory) = &mut self.memory else { return Ok(()) };
         memory.rest = RELIEVE_EVERY;
+        let spills = memory.door.as_ref().map(|door| memory.shared.lend(door.excess_bytes()));
         let back = memory.shared.report(memory.taken, now);
         memory.taken = now;
         if back == 0 {
-            return Ok(());
+            let scarce = spills.is_some() && memory.shared.is_scarce();
+            return if scarce { self.thin() } else { Ok(()) };
         }
         anyhow::ensure!(
-            memory.spills,
+            spills.is_some(),
             "RR0012: the state does not fit into memory ({} of {} bytes are taken, {now} by this \
              operator's subtask): raise `memory`, or build the job with the feature `rocksdb`, \
              which spills to disk",
@@ -259,6 +260,13 @@ impl StateStore {
         if let Some(memory) = &mut self.memory {
             memory.shared.report(memory.taken, now);
             memory.taken = now;
+        }
+        Ok(())
+    }
+
+    fn thin(&mut self) -> Result<()> {
+        for (name, state) in &mut self.states {
+            state.thin().map_err(|e| e.context(format!("state '{name}' cannot be spilled")))?;
         }
         Ok(())
     }

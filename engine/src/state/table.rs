@@ -81,6 +81,8 @@ pub struct Table<K, V> {
     pub(super) writing_all: bool,
     /// The next spilled rows to be written for it: key group, and behind which full key.
     pub(super) writing_spilled: Option<(usize, Option<Vec<u8>>)>,
+    /// Bytes that waited for the last cut: about as many will for the next.
+    pub(super) logged: usize,
     /// As of the last cut, where all entries were in memory.
     pub(super) turnover: Option<Turnover>,
     /// Entries in memory.
@@ -113,6 +115,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             writing: None,
             writing_all: false,
             writing_spilled: None,
+            logged: 0,
             turnover: None,
             len: 0,
             cold: None,
@@ -409,9 +412,15 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         std::mem::needs_drop::<V>() || std::mem::needs_drop::<K>()
     }
 
-    /// Bytes that wait to be part of a snapshot.
+    /// Bytes that wait to be part of a snapshot, or will until the next cut: who takes the room of
+    /// those for entries must soon give it back.
     pub(super) fn log_bytes(&self) -> usize {
-        self.logs.iter().map(|logs| logs.now.bytes() + logs.then.bytes()).sum()
+        let then: usize = self.logs.iter().map(|logs| logs.then.bytes()).sum();
+        self.logged.max(self.bytes_logged()) + then
+    }
+
+    pub(super) fn bytes_logged(&self) -> usize {
+        self.logs.iter().map(|logs| logs.now.bytes()).sum()
     }
 
     pub(super) fn read_as(&mut self, stored: &TypeShape) {

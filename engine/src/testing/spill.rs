@@ -25,7 +25,7 @@ impl SpillDoor for MemorySpillDoor {
     }
 
     /// Its rows are the test's own.
-    fn memory_bytes(&self) -> u64 {
+    fn excess_bytes(&self) -> u64 {
         0
     }
 }

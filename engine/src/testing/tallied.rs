@@ -50,7 +50,7 @@ impl SpillDoor for TalliedSpillDoor {
         Ok(Box::new(Tallied { spill: MemorySpill::default(), counts: Arc::clone(&self.0) }))
     }
 
-    fn memory_bytes(&self) -> u64 {
+    fn excess_bytes(&self) -> u64 {
         0
     }
 }

@@ -41,7 +41,7 @@ pub struct MemoryNeeds {
 pub struct MemoryPlan {
     /// Resident state of each subtask that owns some.
     pub resident_per_subtask: Bytes,
-    /// Caches and write buffers of the spill, all together.
+    /// Indexes, filters and write buffers of the spill, all together.
     pub spill: Bytes,
     /// Records between subtasks.
     pub channels: Bytes,

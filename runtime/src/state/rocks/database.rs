@@ -1,11 +1,13 @@
 //! The one database of a process, opened by the first row that is spilled: a job that never spills
 //! pays for a folder and nothing else.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use riverrun_engine::state::spill::SpillError;
-use rocksdb::{Cache, ColumnFamily, DB, ErrorKind, Options, WriteOptions};
+use rocksdb::{
+    ColumnFamily, DB, ErrorKind, Options, WriteBatch, WriteBufferManager, WriteOptions, properties,
+};
 
 use super::options::options;
 use super::scratch::Scratch;
@@ -28,22 +30,38 @@ pub(super) struct Database {
     // Fields are dropped in this order: the files are closed before their folder is removed.
     db: OnceLock<DB>,
     options: Options,
-    cache: Cache,
+    memory: Bytes,
+    buffers: WriteBufferManager,
+    /// Bytes of indexes and filters, when last looked at, and all writes until now.
+    indexes: AtomicU64,
+    writes: AtomicU32,
     scratch: Scratch,
     opening: Mutex<()>,
     spaces: AtomicU32,
 }
 
+/// Writes from one look at the size of indexes and filters to the next: they grow as rows do.
+const LOOK_EVERY: u32 = 64;
+
 impl Database {
     /// Not opened yet.
     pub(super) fn in_folder(scratch: Scratch, memory: Bytes) -> Result<Database, SpillError> {
-        let (options, cache) = options(memory).map_err(|error| SpillError::Io {
+        let (options, buffers) = options(memory).map_err(|error| SpillError::Io {
             folder: scratch.name(),
             doing: "setting it up",
             reason: error.into_string(),
         })?;
-        let (db, opening, spaces) = (OnceLock::new(), Mutex::new(()), AtomicU32::new(0));
-        Ok(Database { db, options, cache, scratch, opening, spaces })
+        Ok(Database {
+            db: OnceLock::new(),
+            options,
+            memory,
+            buffers,
+            indexes: AtomicU64::new(0),
+            writes: AtomicU32::new(0),
+            scratch,
+            opening: Mutex::new(()),
+            spaces: AtomicU32::new(0),
+        })
     }
 
     /// A space of its own for a state of a subtask.
@@ -51,9 +69,14 @@ impl Database {
         SpaceId(self.spaces.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Bytes that caches, indexes, filters and write buffers take.
+    /// Bytes that indexes, filters and write buffers take.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.cache.get_usage() as u64
+        self.buffers.get_usage() as u64 + self.indexes.load(Ordering::Relaxed)
+    }
+
+    /// So many of them are beyond what it was given.
+    pub(super) fn excess_bytes(&self) -> u64 {
+        self.memory_bytes().saturating_sub(self.memory.0)
     }
 
     /// The database where something was spilled; else there is no row to be found.
@@ -81,11 +104,17 @@ impl Database {
         db.cf_handle(rocksdb::DEFAULT_COLUMN_FAMILY_NAME).expect("it was opened with this family")
     }
 
-    /// For every write: nothing in here outlives the process, so nothing is logged.
-    pub(super) fn unlogged() -> WriteOptions {
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        options
+    /// Writes `batch`. Nothing in here outlives the process, so nothing is logged.
+    pub(super) fn write(&self, db: &DB, batch: WriteBatch) -> Result<(), SpillError> {
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        db.write_opt(batch, &unlogged).map_err(|error| self.failed("writing", error))?;
+        if self.writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
+            let bytes = db.property_int_value(properties::ESTIMATE_TABLE_READERS_MEM);
+            let bytes = bytes.map_err(|error| self.failed("looking at its size", error))?;
+            self.indexes.store(bytes.unwrap_or(0), Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// What an error of RocksDB means here.

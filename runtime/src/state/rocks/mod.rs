@@ -5,8 +5,9 @@
 //! ([`spill`]); the first row that is spilled opens the database ([`database`]), set up for that
 //! purpose ([`options`]).
 //!
-//! Invariants: no log, no sync, no flush at barriers; caches, indexes, filters and write buffers
-//! share one budget; a range belongs to one subtask, so its rows need no lock and no transaction.
+//! Invariants: no log, no sync, no flush at barriers; indexes, filters and write buffers share one
+//! budget, and say so where it does not suffice; a range belongs to one subtask, so its rows need
+//! no lock and no transaction.
 
 mod database;
 mod options;
@@ -60,7 +61,7 @@ impl SpillDoor for RocksDoor {
         Ok(Box::new(RocksSpill::new(Arc::clone(&self.database))))
     }
 
-    fn memory_bytes(&self) -> u64 {
-        self.database.memory_bytes()
+    fn excess_bytes(&self) -> u64 {
+        self.database.excess_bytes()
     }
 }

@@ -1,9 +1,15 @@
-//! How RocksDB is set up for spilled state: all its memory in one budget, no log, no syncing for
-//! the sake of a crash, and reads by key of rows that are nearly always there.
+//! How RocksDB is set up for spilled state: no log, no syncing for the sake of a crash, and reads
+//! by key of rows that are nearly always there and lie far from each other.
+//!
+//! It has no cache of blocks. What is used often is in memory as an entry, and takes less there; a
+//! block that was read for one row is not asked for again soon, but had to push out another. What
+//! is left of the budget by write buffers is for indexes and filters, which stay in memory whole:
+//! about a hundredth of the rows. Where that is more than the budget, resident state has less
+//! ([`Database::excess_bytes`](super::database::Database::excess_bytes)).
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, Env,
-    LogLevel, Options, WriteBufferManager,
+    BlockBasedOptions, DBCompressionType, DataBlockIndexType, Env, LogLevel, Options,
+    WriteBufferManager,
 };
 
 use crate::config::Bytes;
@@ -11,6 +17,9 @@ use crate::config::Bytes;
 /// Of the budget, one part in so many is one write buffer; there are at most three.
 const WRITE_BUFFER_PART: u64 = 8;
 const WRITE_BUFFERS_MAX: i32 = 3;
+/// Bits in a write buffer that say which keys it has, as a part of its size: most keys that are
+/// asked for it has not.
+const BUFFER_FILTER_PART: f64 = 0.1;
 /// Range deletes slow every read down until they are merged: with so many, merge.
 const RANGE_DELETES_MAX: u32 = 64;
 /// Bits of a filter for each key, in the upper levels only.
@@ -19,15 +28,18 @@ const FILTER_BITS: f64 = 10.0;
 /// in different ones: what is copied, checked and (were it compressed) unpacked of one should be
 /// little.
 const BLOCK_BYTES: usize = 4 << 10;
-/// Part of an index or filter that is read at once, so that the cache need not hold whole ones.
-const PARTITION_BYTES: usize = 4 << 10;
-/// Files of this size: many enough that a dropped prefix covers whole ones.
-const FILE_BYTES: u64 = 32 << 20;
+/// The uppermost sorted level has room for so many write buffers, as many as are merged into it at
+/// once: were it larger, each merge would write all of it again for few new rows.
+const LEVEL_BUFFERS: u64 = 4;
+/// Files hold about so many write buffers. In few and large ones, more of a batch's keys lie in the
+/// same; of many and small ones, a dropped prefix covers more whole.
+const FILE_BUFFERS: u64 = 4;
+const FILE_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of RocksDB's own log, of which there is one.
 const LOG_BYTES_MAX: usize = 1 << 20;
 
-/// The options, and the cache that counts all of the memory.
-pub(super) fn options(memory: Bytes) -> Result<(Options, Cache), rocksdb::Error> {
+/// The options, and what counts the memory of write buffers.
+pub(super) fn options(memory: Bytes) -> Result<(Options, WriteBufferManager), rocksdb::Error> {
     // Set by name, as the crate has no method for them; first, as the result is another object.
     let named = format!(
         "avoid_flush_during_shutdown=true;memtable_max_range_deletions={RANGE_DELETES_MAX}"
@@ -35,8 +47,9 @@ pub(super) fn options(memory: Bytes) -> Result<(Options, Cache), rocksdb::Error>
     let mut options = Options::default().get_options_from_string(named)?;
     options.create_if_missing(true);
     options.set_error_if_exists(true);
-    let cache = bound_memory(&mut options, memory);
-    shape_files(&mut options, &cache);
+    let write_buffer = memory.0 / WRITE_BUFFER_PART;
+    let buffers = bound_buffers(&mut options, memory, write_buffer);
+    shape_files(&mut options, write_buffer);
 
     // One thread flushes, one merges; the merging one gives way to the workers.
     let mut env = Env::new()?;
@@ -50,41 +63,35 @@ pub(super) fn options(memory: Bytes) -> Result<(Options, Cache), rocksdb::Error>
     options.set_max_log_file_size(LOG_BYTES_MAX);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    Ok((options, cache))
+    Ok((options, buffers))
 }
 
-/// Write buffers, indexes and filters are all charged to the cache: it is the whole budget.
-fn bound_memory(options: &mut Options, memory: Bytes) -> Cache {
-    let bytes = usize::try_from(memory.0).unwrap_or(usize::MAX);
-    let write_buffer = usize::try_from(memory.0 / WRITE_BUFFER_PART).unwrap_or(usize::MAX);
-    let cache = Cache::new_hyper_clock_cache(bytes, 0);
+fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) -> WriteBufferManager {
     // It never stalls writers itself: a stall would outlast a full disk. What stops them is the
     // number of write buffers, and that wait ends with an error.
-    let charged =
-        WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
-    options.set_write_buffer_manager(&charged);
-    options.set_write_buffer_size(write_buffer);
+    let half = usize::try_from(memory.0 / 2).unwrap_or(usize::MAX);
+    let buffers = WriteBufferManager::new_write_buffer_manager(half, false);
+    options.set_write_buffer_manager(&buffers);
+    options.set_write_buffer_size(usize::try_from(write_buffer).unwrap_or(usize::MAX));
     options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
-    cache
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(BUFFER_FILTER_PART);
+    buffers
 }
 
-fn shape_files(options: &mut Options, cache: &Cache) {
+fn shape_files(options: &mut Options, write_buffer: u64) {
     let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
+    table.disable_cache();
     table.set_block_size(BLOCK_BYTES);
     table.set_bloom_filter(FILTER_BITS, false);
-    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-    table.set_partition_filters(true);
-    table.set_metadata_block_size(PARTITION_BYTES);
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    table.set_pin_top_level_index_and_filter(true);
     table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     table.set_data_block_hash_ratio(0.75);
     options.set_block_based_table_factory(&table);
     // The last level holds nine rows in ten, and who asks for a row mostly knows that it is there.
     options.set_optimize_filters_for_hits(true);
     options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_target_file_size_base(FILE_BYTES);
+    options.set_max_bytes_for_level_base(write_buffer.saturating_mul(LEVEL_BUFFERS));
+    options
+        .set_target_file_size_base(write_buffer.saturating_mul(FILE_BUFFERS).min(FILE_BYTES_MAX));
     options.set_compression_type(DBCompressionType::None);
 }

@@ -71,8 +71,6 @@ impl RocksSpill {
         if let Some(end) = prefix_end(prefix) {
             options.set_iterate_upper_bound(end);
         }
-        // Rows are walked to be moved or dropped: they must not push out those that are asked for.
-        options.fill_cache(false);
         let mut rows = db.raw_iterator_opt(options);
         rows.seek(from);
         rows
@@ -80,11 +78,6 @@ impl RocksSpill {
 
     fn walked(&self, rows: &DBRawIterator<'_>) -> Result<(), SpillError> {
         rows.status().map_err(|error| self.database.failed("reading", error))
-    }
-
-    fn write_batch(&self, db: &DB, batch: WriteBatch) -> Result<(), SpillError> {
-        let written = db.write_opt(batch, &Database::unlogged());
-        written.map_err(|error| self.database.failed("writing", error))
     }
 }
 
@@ -118,7 +111,7 @@ impl Spill for RocksSpill {
                 None => batch.delete(&full),
             }
         }
-        self.write_batch(self.database.open()?, batch)
+        self.database.write(self.database.open()?, batch)
     }
 
     fn scan(
@@ -161,7 +154,7 @@ impl Spill for RocksSpill {
             rows.next();
         }
         self.walked(&rows)?;
-        if batch.is_empty() { Ok(()) } else { self.write_batch(db, batch) }
+        if batch.is_empty() { Ok(()) } else { self.database.write(db, batch) }
     }
 }
 
@@ -173,7 +166,7 @@ impl RocksSpill {
         removed.map_err(|error| self.database.failed("removing rows", error))?;
         let mut batch = WriteBatch::default();
         batch.delete_range(prefix, &end[..]);
-        self.write_batch(db, batch)
+        self.database.write(db, batch)
     }
 }
 

@@ -151,7 +151,7 @@ fn subtasks_share_it_and_stay_within_its_memory() {
             scope.spawn(move || {
                 for group in 0..10 {
                     fill(&mut spill, group, 10_000, 150).expect("writes");
-                    let used = door.memory_bytes();
+                    let used = door.database.memory_bytes();
                     assert!(used < memory.0 * 5 / 4, "{used} bytes");
                 }
                 let keys: Vec<Vec<u8>> = (0..5_000).map(|n| key(n % 10, n as u32 * 2)).collect();
