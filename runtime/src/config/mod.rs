@@ -45,7 +45,7 @@ pub struct Config {
     pub workers: u32,
     /// Key groups: the highest parallelism, a power of two. Fixed by the first checkpoint.
     pub key_groups: u16,
-    /// What the process may use for state, caches, channels and connectors.
+    /// What the process may use for state, the spill, channels and connectors.
     pub memory: Bytes,
     /// Checkpoints.
     pub checkpoint: CheckpointConfig,
