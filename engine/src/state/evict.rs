@@ -21,6 +21,8 @@ use crate::operator::Result;
 
 /// A crowded segment is made emptier by one entry in so many.
 const THINNED: usize = 8;
+/// At one look at most about so many leave: twice as many as can have come since the last.
+const THINNED_MAX: usize = 32 << 10;
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Moves entries that were not used lately out of memory, until there is room for about
@@ -48,9 +50,14 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if self.writing_all {
             return Ok(());
         }
-        for at in 0..self.segments.len() {
-            if self.segments[at].is_crowded() && self.opens_spill()? {
-                self.thin_out(at)?;
+        let mut left = 0;
+        for _ in 0..self.segments.len() {
+            self.hand = (self.hand + 1) % self.segments.len();
+            if self.segments[self.hand].is_crowded() && self.opens_spill()? {
+                left += self.thin_out(self.hand)?;
+            }
+            if left >= THINNED_MAX {
+                break;
             }
         }
         self.cold.as_mut().map_or(Ok(()), |cold| cold.flush())
@@ -90,9 +97,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// makes room.
     fn evict_from(&mut self, at: usize) -> Result<usize> {
         let (slot, heap) = (size_of::<Slot<K, V>>(), self.heap_of_entry());
+        let room = self.segments[at].room();
         let mut leaving = self.leaving(at);
-        let (before, places) = (leaving.slots.len(), leaving.slots.capacity());
-        let small = places * 3 / 8;
+        let (before, bytes) = (leaving.slots.len(), leaving.slots.allocation_size());
+        let small = room * 3 / 8;
         let mut left = leaving.some(before, |mark| !mark.take_touched());
         if left.is_ok() && heap < slot {
             left = leaving.some(leaving.slots.len().saturating_sub(small), |_| true);
@@ -101,20 +109,23 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         if slots.len() <= small {
             slots.shrink_to(slots.len() * 4 / 3, |slot| slot.mark.hash());
         }
-        let (evicted, freed) = (before - slots.len(), places - slots.capacity());
+        let evicted = before - slots.len();
+        let freed = bytes.saturating_sub(slots.allocation_size());
         self.have_left(evicted);
         left.map_err(|error| error.context("evicting an entry"))?;
-        Ok((evicted * heap + freed * slot) / (heap + slot).max(1))
+        Ok((evicted * heap + freed) / (heap + slot).max(1))
     }
 
-    /// Makes room for as many entries as will come until the next look.
-    fn thin_out(&mut self, at: usize) -> Result<()> {
+    /// Takes some out that were not used since the last round; how many.
+    fn thin_out(&mut self, at: usize) -> Result<usize> {
+        let (all, hand) = (self.segments[at].take_slots(), self.segments[at].hand);
+        let before = all.len();
         let mut leaving = self.leaving(at);
-        let before = leaving.slots.len();
-        let left = leaving.unused(before / THINNED);
+        let hand = leaving.unused(all, hand, before.div_ceil(THINNED));
         let evicted = before - leaving.slots.len();
         self.have_left(evicted);
-        left.map_err(|error| error.context("evicting an entry"))
+        self.segments[at].hand = hand.map_err(|error| error.context("evicting an entry"))?;
+        Ok(evicted)
     }
 
     fn have_left(&mut self, entries: usize) {

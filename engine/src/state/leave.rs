@@ -20,8 +20,6 @@ const EVICT_BYTES: usize = 256 << 10;
 /// The way out of one segment.
 pub(super) struct Leaving<'t, K, V> {
     pub(super) slots: &'t mut HashTable<Slot<K, V>>,
-    /// The place of the segment that was looked at last.
-    hand: &'t mut u32,
     then: &'t Pending,
     group: u16,
     logs: &'t mut Logs,
@@ -34,10 +32,10 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// The way out of the segment at `at`; there is a spill.
     pub(super) fn leaving(&mut self, at: usize) -> Leaving<'_, K, V> {
         let Table { segments, logs, layout, dirty, cold, .. } = self;
-        let Segment { slots, then, group, hand, .. } = &mut segments[at];
+        let Segment { slots, then, group, .. } = &mut segments[at];
         let cold = cold.as_deref_mut().expect("is there where something may be spilled");
         let (logs, layout) = (&mut logs[usize::from(*group)], &mut **layout);
-        Leaving { slots, hand, then, group: *group, logs, layout, dirty: *dirty, cold }
+        Leaving { slots, then, group: *group, logs, layout, dirty: *dirty, cold }
     }
 }
 
@@ -53,25 +51,29 @@ impl<K: Key, V> Leaving<'_, K, V> {
         going.try_for_each(|slot| leave(slot, (then, *group, *dirty), logs, &mut **layout, cold))
     }
 
-    /// Goes on round the segment, once at most: so many of those that were not used since it was
-    /// last there.
-    pub(super) fn unused(&mut self, at_most: usize) -> Result<()> {
-        let Leaving { slots, hand, then, group, logs, layout, dirty, cold } = self;
-        let places = slots.num_buckets() as u32;
-        let mut left = 0;
-        for _ in 0..places {
-            if left == at_most {
-                break;
+    /// Puts `all` into the table, but for at most so many that were not used since they were last
+    /// looked at, of those behind the first `hand`; answers where that ends. Whoever puts all into
+    /// new places leaves no marks of places once taken, which would fill them up.
+    pub(super) fn unused(
+        &mut self,
+        all: HashTable<Slot<K, V>>,
+        hand: usize,
+        at_most: usize,
+    ) -> Result<usize> {
+        let Leaving { slots, then, group, logs, layout, dirty, cold } = self;
+        let (mut left, mut next) = (0, 0);
+        for (at, mut slot) in all.into_iter().enumerate() {
+            if at >= hand && left < at_most {
+                next = at + 1 - left;
+                if !slot.mark.take_touched() {
+                    leave(slot, (then, *group, *dirty), logs, &mut **layout, cold)?;
+                    (left, next) = (left + 1, next - 1);
+                    continue;
+                }
             }
-            **hand = (**hand + 1) % places;
-            let Ok(mut entry) = slots.get_bucket_entry(**hand as usize) else { continue };
-            if !entry.get_mut().mark.take_touched() {
-                let (slot, _) = entry.remove();
-                leave(slot, (then, *group, *dirty), logs, &mut **layout, cold)?;
-                left += 1;
-            }
+            slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
         }
-        Ok(())
+        Ok(if next >= slots.len() { 0 } else { next })
     }
 }
 

@@ -211,12 +211,15 @@ pub(super) struct Segment<K, V> {
     pub(super) whole: bool,
     /// How many entries it is likely to get, as far as that is known.
     pub(super) expected: u16,
-    /// The place that was visited last to evict from.
-    pub(super) hand: u32,
+    /// As many entries are before the one that is looked at next to leave.
+    pub(super) hand: usize,
 }
 
 /// With so many entries a segment is taken to become as large as expected.
 const GROWS_AT: usize = 14;
+
+/// A smaller segment may grow, however scarce memory is.
+const CROWDED_MIN: usize = if cfg!(test) { 3 } else { ENTRIES_MAX / 8 };
 
 /// A full segment of this many entries is split: as many as 4096 places take.
 pub(super) const ENTRIES_MAX: usize = 3584;
@@ -241,10 +244,24 @@ impl<K, V> Segment<K, V> {
         self.slots.len() == self.slots.capacity()
     }
 
+    /// How many entries it takes before it grows, were none of its places marked as once taken.
+    pub(super) fn room(&self) -> usize {
+        match self.slots.num_buckets() {
+            places @ ..8 => places - 1,
+            places => places / 8 * 7,
+        }
+    }
+
     /// Whether it will soon split, or grow to what takes as much memory.
     pub(super) fn is_crowded(&self) -> bool {
-        let (len, places) = (self.slots.len(), self.slots.capacity());
-        len >= ENTRIES_MAX / 8 && len >= places - places / 14
+        let room = self.room();
+        self.slots.len() >= CROWDED_MIN && self.slots.len() >= room - room / 14
+    }
+
+    /// An empty table of as many places, instead of this one.
+    pub(super) fn take_slots(&mut self) -> HashTable<Slot<K, V>> {
+        let empty = HashTable::with_capacity(self.room());
+        std::mem::replace(&mut self.slots, empty)
     }
 
     /// Whether it is as large as a segment becomes.
@@ -252,9 +269,15 @@ impl<K, V> Segment<K, V> {
         self.slots.len() >= ENTRIES_MAX && !self.whole
     }
 
-    /// Grows to what is expected in one step, once it is clear that it grows.
+    /// Grows to what is expected in one step, once it is clear that it grows. Where what left has
+    /// only left marks, takes as many places anew.
     pub(super) fn grow(&mut self) {
-        if self.slots.len() >= GROWS_AT {
+        let (len, room) = (self.slots.len(), self.room());
+        if len >= GROWS_AT && len <= room - room / 8 {
+            for slot in self.take_slots() {
+                self.slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
+            }
+        } else if len >= GROWS_AT {
             let more = usize::from(self.expected).saturating_sub(self.slots.len());
             self.slots.reserve(more, |slot| slot.mark.hash());
         }

@@ -71,6 +71,8 @@ struct Memory {
     rest: u32,
     /// What does not fit goes there.
     door: Option<Arc<dyn SpillDoor>>,
+    /// How often it was looked at when it was scarce.
+    scarce_looks: u32,
 }
 
 impl Drop for Memory {
@@ -81,6 +83,10 @@ impl Drop for Memory {
 
 /// How many batches pass between two looks at the memory taken.
 const RELIEVE_EVERY: u32 = 16;
+/// While memory is scarce, what grows makes room for itself. So that what rests does not keep its
+/// own for ever, every state gives one part in this many at one look in that many.
+const GIVES_PART: usize = 64;
+const GIVES_EVERY: u32 = 16;
 
 impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,7 +203,7 @@ impl StateStore {
             let (uid, name) = (uid.clone(), name.clone());
             state.spill_to(Arc::new(move || door.open(&uid, subtask, &name)));
         }
-        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, door });
+        self.memory = Some(Memory { shared: memory, taken: 0, rest: 0, door, scarce_looks: 0 });
     }
 
     /// Between two batches: gives memory back where the process takes more than it may, and joins
@@ -235,10 +241,17 @@ impl StateStore {
         let spills = memory.door.as_ref().map(|door| memory.shared.lend(door.excess_bytes()));
         let back = memory.shared.report(memory.taken, now);
         memory.taken = now;
-        if back == 0 {
-            let scarce = spills.is_some() && memory.shared.is_scarce();
-            return if scarce { self.thin() } else { Ok(()) };
+        let scarce = spills.is_some() && memory.shared.is_scarce();
+        if back == 0 && !scarce {
+            return Ok(());
         }
+        let filters_max = memory.shared.filters_max();
+        self.states.iter_mut().for_each(|(_, state)| state.bound_filters(filters_max));
+        memory.scarce_looks += 1;
+        if back == 0 && memory.scarce_looks % GIVES_EVERY != 0 {
+            return self.thin();
+        }
+        let back = back.max(now / GIVES_PART);
         anyhow::ensure!(
             spills.is_some(),
             "RR0012: the state does not fit into memory ({} of {} bytes are taken, {now} by this \
@@ -247,9 +260,7 @@ impl StateStore {
             memory.shared.taken(),
             memory.shared.bytes_max()
         );
-        let filters_max = memory.shared.filters_max();
         for (name, state) in &mut self.states {
-            state.bound_filters(filters_max);
             let share = (back as u128 * state.bytes() as u128 / now.max(1) as u128) as usize;
             if share > 0 {
                 let evicted = state.evict(share);
@@ -274,6 +285,7 @@ impl StateStore {
     /// Moves so many entries of the state at `index` out of memory, and some more.
     #[cfg(test)]
     pub(super) fn evict(&mut self, index: usize, entries: usize) {
+        self.states[index].1.thin().expect("evicts");
         self.states[index].1.evict(entries).expect("evicts");
     }
 

@@ -416,7 +416,7 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
     /// those for entries must soon give it back.
     pub(super) fn log_bytes(&self) -> usize {
         let then: usize = self.logs.iter().map(|logs| logs.then.bytes()).sum();
-        self.logged.max(self.bytes_logged()) + then
+        self.logged.max(self.bytes_logged() + then)
     }
 
     pub(super) fn bytes_logged(&self) -> usize {

@@ -33,6 +33,6 @@ pub struct SpillPlace {
     pub job: String,
     /// What tells this attempt from any other of the job.
     pub attempt: String,
-    /// Memory for its caches and write buffers: [`memory::MemoryPlan::spill`].
+    /// Memory for its indexes, filters and write buffers: [`memory::MemoryPlan::spill`].
     pub memory: Bytes,
 }

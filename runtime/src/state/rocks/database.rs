@@ -6,10 +6,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use riverrun_engine::state::spill::SpillError;
 use rocksdb::{
-    ColumnFamily, DB, ErrorKind, Options, WriteBatch, WriteBufferManager, WriteOptions, properties,
+    ColumnFamily, DB, ErrorKind, Options, WriteBatch, WriteOptions,
+    properties::{self, PropName},
 };
 
-use super::options::options;
+use super::options::{buffers_max, options};
 use super::scratch::Scratch;
 use crate::config::Bytes;
 
@@ -31,7 +32,6 @@ pub(super) struct Database {
     db: OnceLock<DB>,
     options: Options,
     memory: Bytes,
-    buffers: WriteBufferManager,
     /// Bytes of indexes and filters, when last looked at, and all writes until now.
     indexes: AtomicU64,
     writes: AtomicU32,
@@ -46,7 +46,7 @@ const LOOK_EVERY: u32 = 64;
 impl Database {
     /// Not opened yet.
     pub(super) fn in_folder(scratch: Scratch, memory: Bytes) -> Result<Database, SpillError> {
-        let (options, buffers) = options(memory).map_err(|error| SpillError::Io {
+        let options = options(memory).map_err(|error| SpillError::Io {
             folder: scratch.name(),
             doing: "setting it up",
             reason: error.into_string(),
@@ -55,7 +55,6 @@ impl Database {
             db: OnceLock::new(),
             options,
             memory,
-            buffers,
             indexes: AtomicU64::new(0),
             writes: AtomicU32::new(0),
             scratch,
@@ -69,14 +68,12 @@ impl Database {
         SpaceId(self.spaces.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Bytes that indexes, filters and write buffers take.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.buffers.get_usage() as u64 + self.indexes.load(Ordering::Relaxed)
-    }
-
-    /// So many of them are beyond what it was given.
+    /// So many bytes of indexes, filters and write buffers are beyond what it was given. Buffers
+    /// count as full: what comes and goes
+    /// with each of them would make others come and go.
     pub(super) fn excess_bytes(&self) -> u64 {
-        self.memory_bytes().saturating_sub(self.memory.0)
+        let indexes = self.indexes.load(Ordering::Relaxed);
+        indexes.saturating_sub(self.memory.0.saturating_sub(buffers_max(self.memory)))
     }
 
     /// The database where something was spilled; else there is no row to be found.
@@ -110,11 +107,21 @@ impl Database {
         unlogged.disable_wal(true);
         db.write_opt(batch, &unlogged).map_err(|error| self.failed("writing", error))?;
         if self.writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
-            let bytes = db.property_int_value(properties::ESTIMATE_TABLE_READERS_MEM);
-            let bytes = bytes.map_err(|error| self.failed("looking at its size", error))?;
-            self.indexes.store(bytes.unwrap_or(0), Ordering::Relaxed);
+            let bytes = self.size_of(db, properties::ESTIMATE_TABLE_READERS_MEM)?;
+            self.indexes.store(bytes, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// What RocksDB says of a size.
+    pub(super) fn size_of(&self, db: &DB, property: &PropName) -> Result<u64, SpillError> {
+        let bytes = db.property_int_value(property);
+        let bytes = bytes.map_err(|error| self.failed("looking at its size", error))?;
+        bytes.ok_or_else(|| SpillError::Io {
+            folder: self.scratch.name(),
+            doing: "looking at its size",
+            reason: format!("RocksDB does not say '{}'", property.as_str()),
+        })
     }
 
     /// What an error of RocksDB means here.

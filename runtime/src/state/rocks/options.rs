@@ -3,9 +3,9 @@
 //!
 //! It has no cache of blocks. What is used often is in memory as an entry, and takes less there; a
 //! block that was read for one row is not asked for again soon, but had to push out another. What
-//! is left of the budget by write buffers is for indexes and filters, which stay in memory whole:
-//! about a hundredth of the rows. Where that is more than the budget, resident state has less
-//! ([`Database::excess_bytes`](super::database::Database::excess_bytes)).
+//! is left of the budget by write buffers is for indexes and filters, which stay in memory whole: a
+//! hundredth of the rows, with long keys some hundredths. Where that is more than the budget,
+//! resident state has less ([`Database::excess_bytes`](super::database::Database::excess_bytes)).
 
 use rocksdb::{
     BlockBasedOptions, DBCompressionType, DataBlockIndexType, Env, LogLevel, Options,
@@ -38,8 +38,8 @@ const FILE_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of RocksDB's own log, of which there is one.
 const LOG_BYTES_MAX: usize = 1 << 20;
 
-/// The options, and what counts the memory of write buffers.
-pub(super) fn options(memory: Bytes) -> Result<(Options, WriteBufferManager), rocksdb::Error> {
+/// The options, for so much memory.
+pub(super) fn options(memory: Bytes) -> Result<Options, rocksdb::Error> {
     // Set by name, as the crate has no method for them; first, as the result is another object.
     let named = format!(
         "avoid_flush_during_shutdown=true;memtable_max_range_deletions={RANGE_DELETES_MAX}"
@@ -48,7 +48,7 @@ pub(super) fn options(memory: Bytes) -> Result<(Options, WriteBufferManager), ro
     options.create_if_missing(true);
     options.set_error_if_exists(true);
     let write_buffer = memory.0 / WRITE_BUFFER_PART;
-    let buffers = bound_buffers(&mut options, memory, write_buffer);
+    bound_buffers(&mut options, memory, write_buffer);
     shape_files(&mut options, write_buffer);
 
     // One thread flushes, one merges; the merging one gives way to the workers.
@@ -63,10 +63,15 @@ pub(super) fn options(memory: Bytes) -> Result<(Options, WriteBufferManager), ro
     options.set_max_log_file_size(LOG_BYTES_MAX);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    Ok((options, buffers))
+    Ok(options)
 }
 
-fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) -> WriteBufferManager {
+/// Bytes of all write buffers, when they are full.
+pub(super) fn buffers_max(memory: Bytes) -> u64 {
+    memory.0 / WRITE_BUFFER_PART * WRITE_BUFFERS_MAX as u64
+}
+
+fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) {
     // It never stalls writers itself: a stall would outlast a full disk. What stops them is the
     // number of write buffers, and that wait ends with an error.
     let half = usize::try_from(memory.0 / 2).unwrap_or(usize::MAX);
@@ -76,7 +81,6 @@ fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) -> Wri
     options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
     options.set_memtable_whole_key_filtering(true);
     options.set_memtable_prefix_bloom_ratio(BUFFER_FILTER_PART);
-    buffers
 }
 
 fn shape_files(options: &mut Options, write_buffer: u64) {
