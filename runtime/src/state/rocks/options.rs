@@ -51,11 +51,11 @@ pub(super) fn options(memory: Bytes) -> Result<Options, rocksdb::Error> {
     bound_buffers(&mut options, memory, write_buffer);
     shape_files(&mut options, write_buffer);
 
-    // One thread flushes, one merges; the merging one gives way to the workers.
+    // One thread flushes, one merges. Neither gives way to the workers: where those take all
+    // processors, files would pile up unmerged, and every read go through all of them.
     let mut env = Env::new()?;
     env.set_high_priority_background_threads(1);
     env.set_background_threads(1);
-    env.lower_thread_pool_cpu_priority();
     options.set_env(&env);
     options.set_max_background_jobs(2);
     options.set_log_level(LogLevel::Warn);
