@@ -121,10 +121,12 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let (all, hand) = (self.segments[at].take_slots(), self.segments[at].hand);
         let before = all.len();
         let mut leaving = self.leaving(at);
-        let hand = leaving.unused(all, hand, before.div_ceil(THINNED));
+        let hand = leaving.unused(all, usize::from(hand), before.div_ceil(THINNED));
         let evicted = before - leaving.slots.len();
         self.have_left(evicted);
-        self.segments[at].hand = hand.map_err(|error| error.context("evicting an entry"))?;
+        let hand = hand.map_err(|error| error.context("evicting an entry"))?;
+        // Beyond that it begins anew: what stayed is not marked as used any more.
+        self.segments[at].hand = u16::try_from(hand).unwrap_or(0);
         Ok(evicted)
     }
 

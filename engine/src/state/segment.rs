@@ -212,7 +212,7 @@ pub(super) struct Segment<K, V> {
     /// How many entries it is likely to get, as far as that is known.
     pub(super) expected: u16,
     /// As many entries are before the one that is looked at next to leave.
-    pub(super) hand: usize,
+    pub(super) hand: u16,
 }
 
 /// With so many entries a segment is taken to become as large as expected.

@@ -57,7 +57,7 @@ impl Gate {
     }
 
     /// Nothing is to come from `input` for now: it is idle before it can say so itself. How far
-    /// event time is must not hang on which subtask gets a processor first.
+    /// event time is must not hang on which subtask gets a core first.
     pub fn starts_idle(&mut self, input: usize) {
         self.inputs[input].activity = Activity::Idle;
     }

@@ -42,6 +42,9 @@ pub(super) struct Database {
 
 /// Writes from one look at the size of indexes and filters to the next: they grow as rows do.
 const LOOK_EVERY: u32 = 64;
+/// Where these are so many times what it was given, nearly half of the room for state is theirs,
+/// which is all they get: that is warned of.
+const INDEXES_MAX: u64 = 3;
 
 impl Database {
     /// Not opened yet.
@@ -69,8 +72,7 @@ impl Database {
     }
 
     /// So many bytes of indexes, filters and write buffers are beyond what it was given. Buffers
-    /// count as full: what comes and goes
-    /// with each of them would make others come and go.
+    /// count as full: what comes and goes with each would make entries come and go.
     pub(super) fn excess_bytes(&self) -> u64 {
         let indexes = self.indexes.load(Ordering::Relaxed);
         indexes.saturating_sub(self.memory.0.saturating_sub(buffers_max(self.memory)))
@@ -108,7 +110,16 @@ impl Database {
         db.write_opt(batch, &unlogged).map_err(|error| self.failed("writing", error))?;
         if self.writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
             let bytes = self.size_of(db, properties::ESTIMATE_TABLE_READERS_MEM)?;
-            self.indexes.store(bytes, Ordering::Relaxed);
+            let before = self.indexes.swap(bytes, Ordering::Relaxed);
+            let most = self.memory.0.saturating_mul(INDEXES_MAX);
+            if bytes > most && before <= most {
+                tracing::warn!(
+                    indexes = %Bytes(bytes),
+                    given = %self.memory,
+                    "indexes and filters of spilled state take most of the memory that was for \
+                     state itself, which is read from disk the more often: raise `memory`"
+                );
+            }
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub(super) fn options(memory: Bytes) -> Result<Options, rocksdb::Error> {
     shape_files(&mut options, write_buffer);
 
     // One thread flushes, one merges. Neither gives way to the workers: where those take all
-    // processors, files would pile up unmerged, and every read go through all of them.
+    // cores, files would pile up unmerged, and every read go through all of them.
     let mut env = Env::new()?;
     env.set_high_priority_background_threads(1);
     env.set_background_threads(1);
