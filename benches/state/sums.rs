@@ -60,14 +60,15 @@ impl Sums {
         };
         let plan = MemoryPlan::divide(budget, &needs)?;
         let folder = tempfile::tempdir()?;
+        let resident = ResidentMemory::new(usize::try_from(plan.resident_per_subtask.0)?);
         let place = SpillPlace {
             dir: folder.path().to_path_buf(),
             job: "bench".to_owned(),
             attempt: "1".to_owned(),
             memory: plan.spill,
+            lent: Bytes(resident.lent_max() as u64),
         };
-        let resident = usize::try_from(plan.resident_per_subtask.0)?;
-        Sums::with(ResidentMemory::new(resident), spill_door(&place)?, folder)
+        Sums::with(resident, spill_door(&place)?, folder)
     }
 
     fn with(

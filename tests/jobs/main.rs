@@ -8,6 +8,7 @@ mod commits;
 mod damaged;
 mod fixtures;
 mod graphs;
+mod idle;
 mod large;
 mod lazy;
 mod lives;

@@ -37,8 +37,9 @@ pub(crate) trait AnyState: Send {
     fn bytes(&self) -> usize;
     /// Moves about `bytes` out of memory; for how many entries that makes room.
     fn evict(&mut self, bytes: usize) -> Result<usize>;
-    /// Memory is nearly all taken: moves entries out of it rather than take more.
-    fn thin(&mut self) -> Result<()> {
+    /// Memory is nearly all taken: moves entries out of it rather than take more, also some of what
+    /// `rests`.
+    fn thin(&mut self, _rests: bool) -> Result<()> {
         Ok(())
     }
     fn spill_to(&mut self, open: OpenSpill);
@@ -123,8 +124,8 @@ impl<K: Key, V: Send + 'static> AnyState for Table<K, V> {
     fn evict(&mut self, bytes: usize) -> Result<usize> {
         Table::evict(self, self.entries_of(bytes))
     }
-    fn thin(&mut self) -> Result<()> {
-        Table::thin(self)
+    fn thin(&mut self, rests: bool) -> Result<()> {
+        Table::thin(self, rests)
     }
     fn spill_to(&mut self, open: OpenSpill) {
         self.open_spill = Some(open);
@@ -174,8 +175,8 @@ impl<K: Key, V: Clone + Send + 'static> AnyState for SliceTable<K, V> {
     fn evict(&mut self, bytes: usize) -> Result<usize> {
         SliceTable::evict(self, bytes)
     }
-    fn thin(&mut self) -> Result<()> {
-        SliceTable::thin(self)
+    fn thin(&mut self, rests: bool) -> Result<()> {
+        SliceTable::thin(self, rests)
     }
     fn spill_to(&mut self, open: OpenSpill) {
         SliceTable::spill_to(self, &open);

@@ -2,7 +2,8 @@
 //! [`super::fetch`].
 //!
 //! 1. [`Table::thin`], where memory is nearly all taken: a segment that is about to grow loses some
-//!    of what was not used since it was last thinned, so that it need not.
+//!    of what was not used since it was last thinned, so that it need not. So that what rests gives
+//!    way too, now and then one of many segments loses all that was not used, and its room.
 //! 2. [`Table::evict`], where more is taken than there is: it goes round the segments, and so much
 //!    of each leaves memory that it can give back half of its room.
 //! 3. [`Table::walk_part`] shows every entry, without bringing any back.
@@ -21,8 +22,21 @@ use crate::operator::Result;
 
 /// A crowded segment is made emptier by one entry in so many.
 const THINNED: usize = 8;
-/// At one look at most about so many leave: twice as many as can have come since the last.
+/// At one look at most about so many leave: twice as many as can have come since the last. Of four
+/// times as many it is asked whether they were used.
 const THINNED_MAX: usize = 32 << 10;
+const ASKED_MAX: usize = 4 * THINNED_MAX;
+/// One segment in so many gives way each time that what rests is to.
+const RESTS_PART: usize = if cfg!(test) { 4 } else { 64 };
+
+/// What leaves a segment beside what was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Further {
+    /// Nothing.
+    Nothing,
+    /// Where entries hold little else than their place, so many that half of the places are free.
+    HalfThePlaces,
+}
 
 impl<K: Key, V: Send + 'static> Table<K, V> {
     /// Moves entries that were not used lately out of memory, until there is room for about
@@ -38,26 +52,39 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
                 break;
             }
             self.hand = (self.hand + 1) % self.segments.len();
-            given_back += self.evict_from(self.hand)?;
+            given_back += self.evict_from(self.hand, Further::HalfThePlaces)?;
         }
         self.cold_mut().flush()?;
         Ok(given_back)
     }
 
-    /// Moves entries that were not used lately out of segments that would soon grow. None while a
-    /// full snapshot is being written.
-    pub(super) fn thin(&mut self) -> Result<()> {
-        if self.writing_all {
+    /// Moves entries that were not used lately out of segments that would soon grow and, where what
+    /// `rests` is to give way too, out of one of many others. None while a full snapshot is being
+    /// written.
+    pub(super) fn thin(&mut self, rests: bool) -> Result<()> {
+        if self.writing_all || self.len == 0 {
             return Ok(());
         }
-        let mut left = 0;
+        let (mut asked, mut left) = (0, 0);
         for _ in 0..self.segments.len() {
             self.hand = (self.hand + 1) % self.segments.len();
-            if self.segments[self.hand].is_crowded() && self.opens_spill()? {
-                left += self.thin_out(self.hand)?;
+            let segment = &self.segments[self.hand];
+            if segment.is_crowded() {
+                asked += segment.slots.len();
+                if self.opens_spill()? {
+                    left += self.thin_out(self.hand)?;
+                }
             }
-            if left >= THINNED_MAX {
+            if left >= THINNED_MAX || asked >= ASKED_MAX {
                 break;
+            }
+        }
+        if rests {
+            self.rests += self.segments.len();
+            while self.rests >= RESTS_PART && self.opens_spill()? {
+                self.rests -= RESTS_PART;
+                self.resting = (self.resting + 1) % self.segments.len();
+                self.evict_from(self.resting, Further::Nothing)?;
             }
         }
         self.cold.as_mut().map_or(Ok(()), |cold| cold.flush())
@@ -92,17 +119,16 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         self.cold.as_ref().is_some_and(|cold| cold.has_spill())
     }
 
-    /// Takes out what was not used since the last round, and gives back the room where that is half
-    /// of it; where entries hold little else, so much goes that it is. For how many entries that
-    /// makes room.
-    fn evict_from(&mut self, at: usize) -> Result<usize> {
+    /// Takes out what was not used since the last round and what goes `further`, and gives back the
+    /// room where that is half of it. For how many entries that makes room.
+    fn evict_from(&mut self, at: usize, further: Further) -> Result<usize> {
         let (slot, heap) = (size_of::<Slot<K, V>>(), self.heap_of_entry());
         let room = self.segments[at].room();
         let mut leaving = self.leaving(at);
         let (before, bytes) = (leaving.slots.len(), leaving.slots.allocation_size());
         let small = room * 3 / 8;
         let mut left = leaving.some(before, |mark| !mark.take_touched());
-        if left.is_ok() && heap < slot {
+        if left.is_ok() && heap < slot && further == Further::HalfThePlaces {
             left = leaving.some(leaving.slots.len().saturating_sub(small), |_| true);
         }
         let slots = leaving.slots;
@@ -118,6 +144,11 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
 
     /// Takes some out that were not used since the last round; how many.
     fn thin_out(&mut self, at: usize) -> Result<usize> {
+        let slots = &mut self.segments[at].slots;
+        if slots.iter().all(|slot| slot.mark.is_touched()) {
+            slots.iter_mut().for_each(|slot| _ = slot.mark.take_touched());
+            return Ok(0);
+        }
         let (all, hand) = (self.segments[at].take_slots(), self.segments[at].hand);
         let before = all.len();
         let mut leaving = self.leaving(at);

@@ -37,14 +37,20 @@ impl ResidentMemory {
 
     /// How many bytes the filters of one state may take.
     pub(super) fn filters_max(&self) -> usize {
-        self.bytes_max / FILTERS_PART / self.states.load(Ordering::Relaxed).max(1)
+        self.bytes_left() / FILTERS_PART / self.states.load(Ordering::Relaxed).max(1)
     }
 
-    /// The spill takes so many bytes beyond its own: half of these are left to entries whatever
-    /// that is.
+    /// How many bytes the spill may take beyond its own: half of these are left to entries whatever
+    /// it takes.
+    #[must_use]
+    pub fn lent_max(&self) -> usize {
+        self.bytes_max / 2
+    }
+
+    /// The spill takes so many bytes beyond its own.
     pub(super) fn lend(&self, bytes: u64) {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.beside.store(bytes.min(self.bytes_max / 2), Ordering::Relaxed);
+        self.beside.store(bytes.min(self.lent_max()), Ordering::Relaxed);
     }
 
     fn bytes_left(&self) -> usize {

@@ -115,9 +115,14 @@ impl Mark {
         self.0 & (Self::DIRTY | Self::TOUCHED) == (dirty as u64) << MARKS_AT | Self::TOUCHED
     }
 
+    /// Whether it was used since [`Mark::take_touched`] was last asked.
+    pub(super) fn is_touched(self) -> bool {
+        self.0 & Self::TOUCHED != 0
+    }
+
     /// Whether it was used since this was last asked.
     pub(super) fn take_touched(&mut self) -> bool {
-        let touched = self.0 & Self::TOUCHED != 0;
+        let touched = self.is_touched();
         self.0 &= !Self::TOUCHED;
         touched
     }
@@ -224,6 +229,12 @@ const CROWDED_MIN: usize = if cfg!(test) { 3 } else { ENTRIES_MAX / 8 };
 /// A full segment of this many entries is split: as many as 4096 places take.
 pub(super) const ENTRIES_MAX: usize = 3584;
 
+/// With at most so many entries in so much room, a table that is full is so by marks of places once
+/// taken: laid out anew it takes many more, and rarely has to be again.
+fn without_marks(room: usize) -> usize {
+    room - room / 4
+}
+
 impl<K, V> Segment<K, V> {
     pub(super) fn new(group: u16) -> Self {
         Segment {
@@ -264,16 +275,17 @@ impl<K, V> Segment<K, V> {
         std::mem::replace(&mut self.slots, empty)
     }
 
-    /// Whether it is as large as a segment becomes.
+    /// Whether it is as large as a segment becomes, though what left may have left marks in place
+    /// of some entries.
     pub(super) fn is_whole_size(&self) -> bool {
-        self.slots.len() >= ENTRIES_MAX && !self.whole
+        self.slots.len() > without_marks(ENTRIES_MAX) && !self.whole
     }
 
     /// Grows to what is expected in one step, once it is clear that it grows. Where what left has
     /// only left marks, takes as many places anew.
     pub(super) fn grow(&mut self) {
-        let (len, room) = (self.slots.len(), self.room());
-        if len >= GROWS_AT && len <= room - room / 8 {
+        let len = self.slots.len();
+        if len >= GROWS_AT && len <= without_marks(self.room()) {
             for slot in self.take_slots() {
                 self.slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
             }

@@ -183,9 +183,10 @@ impl<K: Key, V: Clone + Send + 'static> Slice<K, V> {
         }
     }
 
-    /// Moves entries out of memory rather than take more, where they leave one by one.
-    pub(super) fn thin(&mut self) -> Result<()> {
-        if self.portioned.is_some() { Ok(()) } else { self.table.thin() }
+    /// Moves entries out of memory rather than take more, also some of what `rests`, where they
+    /// leave one by one.
+    pub(super) fn thin(&mut self, rests: bool) -> Result<()> {
+        if self.portioned.is_some() { Ok(()) } else { self.table.thin(rests) }
     }
 
     /// Joins some of the portions.

@@ -189,9 +189,9 @@ impl<K: Key, V: Clone + Send + 'static> SliceTable<K, V> {
         Ok(evicted)
     }
 
-    /// Moves entries out of memory rather than take more.
-    pub(super) fn thin(&mut self) -> Result<()> {
-        self.slices.values_mut().try_for_each(Slice::thin)
+    /// Moves entries out of memory rather than take more, also some of what `rests`.
+    pub(super) fn thin(&mut self, rests: bool) -> Result<()> {
+        self.slices.values_mut().try_for_each(|slice| slice.thin(rests))
     }
 
     /// Joins some portions.

@@ -83,9 +83,8 @@ impl Drop for Memory {
 
 /// How many batches pass between two looks at the memory taken.
 const RELIEVE_EVERY: u32 = 16;
-/// While memory is scarce, what grows makes room for itself. So that what rests does not keep its
-/// own for ever, every state gives one part in this many at one look in that many.
-const GIVES_PART: usize = 64;
+/// While memory is scarce, what grows makes room for itself. At one look in so many, what rests
+/// gives way too, so that it does not keep its own for ever.
 const GIVES_EVERY: u32 = 16;
 
 impl fmt::Debug for StateStore {
@@ -247,11 +246,11 @@ impl StateStore {
         }
         let filters_max = memory.shared.filters_max();
         self.states.iter_mut().for_each(|(_, state)| state.bound_filters(filters_max));
-        memory.scarce_looks += 1;
-        if back == 0 && memory.scarce_looks % GIVES_EVERY != 0 {
-            return self.thin();
+        if back == 0 {
+            memory.scarce_looks = memory.scarce_looks.wrapping_add(1);
+            let rests = memory.scarce_looks.is_multiple_of(GIVES_EVERY);
+            return self.thin(rests);
         }
-        let back = back.max(now / GIVES_PART);
         anyhow::ensure!(
             spills.is_some(),
             "RR0012: the state does not fit into memory ({} of {} bytes are taken, {now} by this \
@@ -275,17 +274,24 @@ impl StateStore {
         Ok(())
     }
 
-    fn thin(&mut self) -> Result<()> {
+    fn thin(&mut self, rests: bool) -> Result<()> {
         for (name, state) in &mut self.states {
-            state.thin().map_err(|e| e.context(format!("state '{name}' cannot be spilled")))?;
+            state
+                .thin(rests)
+                .map_err(|e| e.context(format!("state '{name}' cannot be spilled")))?;
         }
         Ok(())
+    }
+
+    /// As if memory were scarce, for the state at `index`.
+    #[cfg(test)]
+    pub(super) fn thin_out(&mut self, index: usize) {
+        self.states[index].1.thin(true).expect("evicts");
     }
 
     /// Moves so many entries of the state at `index` out of memory, and some more.
     #[cfg(test)]
     pub(super) fn evict(&mut self, index: usize, entries: usize) {
-        self.states[index].1.thin().expect("evicts");
         self.states[index].1.evict(entries).expect("evicts");
     }
 

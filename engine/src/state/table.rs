@@ -94,6 +94,9 @@ pub struct Table<K, V> {
     pub(super) filter_bytes_max: usize,
     /// The segment that was visited last to evict from.
     pub(super) hand: usize,
+    /// The same of what rests, and how many segments that is to be asked of next.
+    pub(super) resting: usize,
+    pub(super) rests: usize,
     /// What entries hold on the heap, judged by some of them.
     sizes: Sizes,
     /// The segment that was looked at last.
@@ -122,6 +125,8 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             open_spill: None,
             filter_bytes_max: usize::MAX,
             hand: 0,
+            resting: 0,
+            rests: 0,
             sizes: Sizes::default(),
             sampled: 0,
             sweep: None,

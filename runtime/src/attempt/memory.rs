@@ -104,6 +104,7 @@ pub fn open(
         job: job.to_owned(),
         attempt: attempt.to_owned(),
         memory: divided.spill,
+        lent: Bytes(resident.lent_max() as u64),
     };
     let door = if subtasks == 0 { None } else { spill_door(&place)? };
     tracing::debug!(job, memory = %config.memory, ?divided, "memory divided");

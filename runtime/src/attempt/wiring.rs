@@ -1,5 +1,6 @@
 //! Lays the channels of a plan: one for each pair of subtasks that talk to each other. Which source
-//! subtasks have nothing to read is known by then, and told to those downstream.
+//! subtasks have nothing to read is known by then, and told to those downstream; so is which have
+//! only such inputs.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +32,16 @@ pub fn wire(
 ) -> Wired {
     let mut inputs: BTreeMap<(TaskId, u32), Vec<Input>> = BTreeMap::new();
     let mut routes: BTreeMap<(TaskId, u32), Vec<Route>> = BTreeMap::new();
+    // Producers come before consumers.
     for link in plan.tasks.iter().flat_map(|task| &task.outputs) {
         let producers = plan.tasks[link.from.0].parallelism;
         let consumers = plan.tasks[link.to.0].parallelism;
         for producer in 0..producers {
-            let idle = reads_nothing(graph, &plan.tasks[link.from.0], producer, restore);
+            let from = &plan.tasks[link.from.0];
+            let idle = match inputs.get(&(link.from, producer)) {
+                Some(inputs) => inputs.iter().all(|input| input.idle),
+                None => reads_nothing(graph, from, producer, restore),
+            };
             let targets = match link.partitioning {
                 Partitioning::Forward => producer..producer + 1,
                 _ => 0..consumers,

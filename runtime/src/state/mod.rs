@@ -35,4 +35,6 @@ pub struct SpillPlace {
     pub attempt: String,
     /// Memory for its indexes, filters and write buffers: [`memory::MemoryPlan::spill`].
     pub memory: Bytes,
+    /// How much more indexes and filters may take, of what was for resident state.
+    pub lent: Bytes,
 }

@@ -249,7 +249,17 @@ async fn source_task(
     let most = read_records(doors::sizes().batch_records, outlet.parts());
     let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS.min(most) } else { most };
     let pace = shared.pace;
-    let task =
-        SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, pace, suspects };
-    Ok(task)
+    let said_idle = false;
+    Ok(SourceTask {
+        guard,
+        reader,
+        chain,
+        outlet,
+        orders,
+        metrics,
+        records_max,
+        pace,
+        suspects,
+        said_idle,
+    })
 }

@@ -59,6 +59,8 @@ pub struct SourceTask {
     pub pace: Duration,
     /// Records among which one failed the attempt before: up to there every record goes alone.
     pub suspects: Vec<Origin>,
+    /// It has said that it is idle, and no record went out since.
+    pub said_idle: bool,
 }
 
 impl std::fmt::Debug for SourceTask {
@@ -101,7 +103,7 @@ impl SourceTask {
                 Fetched::Batch(batch) => {
                     crash_point!("source.batch");
                     self.metrics.records_out.add(batch.len() as u64);
-                    if matches!(said, SourceWatermark::Idle(_)) {
+                    if std::mem::take(&mut self.said_idle) {
                         // Everyone must count this input again before its first record.
                         let resumed = Element::Watermark(self.chain.passed());
                         self.outlet.control(resumed).await?;
@@ -227,7 +229,11 @@ impl SourceTask {
             self.outlet.deliver(&mut self.chain).await?;
         }
         match now {
-            SourceWatermark::Idle(_) => self.outlet.control(Element::Idle).await,
+            SourceWatermark::Idle(_) => {
+                self.said_idle = true;
+                self.outlet.control(Element::Idle).await
+            }
+            // Those who got no record of it still take it for idle.
             SourceWatermark::At(_) => Ok(()),
         }
     }

@@ -71,19 +71,24 @@ struct Step {
     /// Entries that are written of the last cut, and evicted.
     written: usize,
     evicted: usize,
+    thinned: bool,
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let records = (0..KEYS, 1..1_500_u64, 1..4_000_u64);
     let evicted = prop_oneof![3 => Just(0_usize), 1 => 1..800_usize];
-    (0..KEYS, 1..1_500_u64, 1..4_000_u64, prop::bool::weighted(0.3), 0..900_usize, evicted)
-        .prop_map(|(first, records, stride, cut, written, evicted)| Step {
+    let chances = (prop::bool::weighted(0.3), prop::bool::weighted(0.4));
+    (records, 0..900_usize, evicted, chances).prop_map(
+        |((first, records, stride), written, evicted, (cut, thinned))| Step {
             first,
             records,
             stride,
             cut,
             written,
             evicted,
-        })
+            thinned,
+        },
+    )
 }
 
 fn runs<K: Key>(key: fn(u64) -> K, steps: &[Step]) -> Result<(), TestCaseError> {
@@ -106,7 +111,12 @@ fn runs<K: Key>(key: fn(u64) -> K, steps: &[Step]) -> Result<(), TestCaseError> 
         }
         sums.add(&numbers);
         numbers.iter().for_each(|number| *plain.entry(*number).or_default() += 1);
-        sums.store.evict(0, step.evicted);
+        if step.thinned {
+            sums.store.thin_out(0);
+        }
+        if step.evicted > 0 {
+            sums.store.evict(0, step.evicted);
+        }
         if writing
             && sums.store.write_within(&mut Budget { entries: step.written }).expect("encodes")
         {

@@ -6,12 +6,30 @@ use crate::checkpoint::SnapshotMode;
 use crate::data::Rmp;
 use crate::graph::Uid;
 use crate::key::{KeyGroupRange, KeyHasher};
-use crate::state::{Declare, ResidentMemory};
+use crate::state::{Declare, ResidentMemory, Slot, StateStore, Table};
 use crate::testing::MemorySpillDoor;
 
 const MEMORY_BYTES: usize = 1 << 20;
 const KEYS: u64 = 400_000;
 const BATCH: u64 = 500;
+
+fn spilling(groups: u16) -> (StateStore, Slot<Table<u64, u64>>) {
+    let mut declare = Declare::<u64>::new(KeyGroupRange::all(groups), true);
+    let slot = declare.table::<u64, _>("sums", Rmp);
+    let mut store = declare.finish().0;
+    let memory = Arc::new(ResidentMemory::new(usize::MAX));
+    store.limit(memory, Some(Arc::new(MemorySpillDoor)), (&Uid::new("test"), 0));
+    (store, slot)
+}
+
+/// Adds 1 to each.
+fn add(store: &mut StateStore, slot: Slot<Table<u64, u64>>, keys: std::ops::Range<u64>) {
+    let mut hasher = KeyHasher::default();
+    for key in keys {
+        let hash = hasher.hash(&key).expect("a number");
+        *store.get_mut(slot).or_insert_with(hash, &key, || 0).expect("is there or new") += 1;
+    }
+}
 
 #[test]
 fn the_filter_of_spilled_keys_leaves_room_for_entries() {
@@ -44,26 +62,52 @@ fn the_filter_of_spilled_keys_leaves_room_for_entries() {
     }
 }
 
-/// What nobody asks for any more makes room for what is used now, though that could do without.
+/// What nobody asks for any more gives way although it does not grow, one segment in four at a look
+/// (in tests), once all of them were asked whether they are used.
 #[test]
-fn a_state_that_rests_gives_way_to_one_that_is_used() {
-    let mut declare = Declare::<u64>::new(KeyGroupRange::all(16), true);
-    let resting = declare.table::<u64, _>("resting", Rmp);
-    let used = declare.table::<u64, _>("used", Rmp);
-    let mut store = declare.finish().0;
-    let memory = Arc::new(ResidentMemory::new(MEMORY_BYTES));
-    store.limit(memory.clone(), Some(Arc::new(MemorySpillDoor)), (&Uid::new("test"), 0));
-    let mut hasher = KeyHasher::default();
-    for (slot, keys, rounds) in [(resting, 30_000, 1), (used, 60_000, 10)] {
-        for key in (0..rounds).flat_map(|_| 0..keys) {
-            let hash = hasher.hash(&key).expect("a number");
-            *store.get_mut(slot).or_insert_with(hash, &key, || 0).expect("is there or new") += 1;
-            if key % BATCH == 0 {
-                store.relieve().expect("spills");
-                drop(store.snapshot(SnapshotMode::Delta).expect("numbers encode"));
-            }
-        }
+fn what_rests_gives_way_where_it_is_asked_to() {
+    let (mut store, slot) = spilling(16);
+    add(&mut store, slot, 0..1_280);
+    let mut look = |rests| {
+        let table = store.get_mut(slot);
+        table.thin(rests).expect("spills");
+        table.len_here()
+    };
+    assert!((0..100).all(|_| look(false) == 1_280), "nothing is crowded");
+    assert!((0..4).all(|_| look(true) == 1_280), "all was used");
+    let here = [look(true), look(true), look(true), look(true)];
+    assert!(here.is_sorted_by(|a, b| a > b), "{here:?} entries");
+    assert_eq!(here[3], 0);
+    assert_eq!(store.get(slot).len(), 1_280);
+}
+
+/// Of a segment that would soon grow, an eighth leaves: what was not used since the look before.
+/// It goes on where it stopped, so that what stays is not asked first the next time.
+#[test]
+fn what_is_crowded_loses_an_eighth_of_what_is_not_used() {
+    let (mut store, slot) = spilling(1);
+    // 1024 places take 896 entries.
+    add(&mut store, slot, 0..840);
+    let look = |store: &mut StateStore| {
+        let table = store.get_mut(slot);
+        table.thin(false).expect("spills");
+        (table.len_here(), table.segments[0].hand)
+    };
+    assert_eq!(look(&mut store), (840, 0), "all was used");
+    assert_eq!(look(&mut store), (735, 0), "an eighth of all");
+    assert_eq!(look(&mut store), (735, 0), "there is room again");
+    add(&mut store, slot, 1_000..1_100);
+    let (here, hand) = look(&mut store);
+    assert_eq!(here, 835 - 105, "an eighth, none of what is new");
+    assert!((1..100).contains(&hand), "new ones were passed: {hand}");
+    add(&mut store, slot, 2_000..2_110);
+    let (here, later) = look(&mut store);
+    assert!(here < 840 && later > hand, "{here} entries, from {hand} to {later}");
+    assert_eq!(store.get(slot).len(), 840 + 100 + 110);
+    add(&mut store, slot, 0..840);
+    let table = store.get_mut(slot);
+    for key in 0..840_u64 {
+        let hash = KeyHasher::default().hash(&key).expect("a number");
+        assert_eq!(table.get(hash, &key).expect("reads"), Some(&2), "of {key}");
     }
-    let here = [resting, used].map(|slot| store.get(slot).len_here());
-    assert!(here[1] > 4 * here[0], "{here:?} entries");
 }

@@ -17,6 +17,7 @@ enum Event {
     /// Memory presses on state number such: this many entries.
     Evict(usize, usize),
     /// There is no room to tell which keys of a state were spilled.
+    Thin(usize),
     Crowd(usize),
     /// Back to the last whole snapshot, at this many subtasks; memory presses after every so many
     /// sections.
@@ -69,6 +70,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (prop::bool::weighted(0.2), 1..20_usize, between)
             .prop_map(|(full, step, between)| Event::Snapshot(full, step, between)),
         4 => (0..5_usize, 1..20_usize).prop_map(|(state, entries)| Event::Evict(state, entries)),
+        2 => (0..5_usize).prop_map(Event::Thin),
         1 => (0..5_usize).prop_map(Event::Crowd),
         1 => (1..=4_u32, 1..8_usize).prop_map(|(subtasks, every)| Event::Crash(subtasks, every)),
         2 => (1..=4_u32, 1..6_usize)
@@ -117,6 +119,7 @@ impl World {
         for subtask in &mut self.subtasks {
             let mut rounds = between.iter();
             let mut round = |subtask: &mut Subtask| {
+                subtask.store.thin_out(step % 4);
                 subtask.store.evict(step % 5, step);
                 subtask.squeeze(step % 3);
                 subtask.join(step);
@@ -226,6 +229,9 @@ proptest! {
                 Event::Change(change) => world.change(&change),
                 Event::Evict(state, entries) => {
                     world.subtasks.iter_mut().for_each(|s| s.store.evict(state, entries));
+                }
+                Event::Thin(state) => {
+                    world.subtasks.iter_mut().for_each(|s| s.store.thin_out(state));
                 }
                 Event::Crowd(state) => {
                     world.subtasks.iter_mut().for_each(|s| s.store.crowd_filters(state));

@@ -1,7 +1,7 @@
 //! The one database of a process, opened by the first row that is spilled: a job that never spills
 //! pays for a folder and nothing else.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use riverrun_engine::state::spill::SpillError;
@@ -10,6 +10,7 @@ use rocksdb::{
     properties::{self, PropName},
 };
 
+use super::SpillPlace;
 use super::options::{buffers_max, options};
 use super::scratch::Scratch;
 use crate::config::Bytes;
@@ -32,6 +33,9 @@ pub(super) struct Database {
     db: OnceLock<DB>,
     options: Options,
     memory: Bytes,
+    /// So much more indexes and filters may take; whether it was said that it is too little.
+    lent: Bytes,
+    warned: AtomicBool,
     /// Bytes of indexes and filters, when last looked at, and all writes until now.
     indexes: AtomicU64,
     writes: AtomicU32,
@@ -42,13 +46,11 @@ pub(super) struct Database {
 
 /// Writes from one look at the size of indexes and filters to the next: they grow as rows do.
 const LOOK_EVERY: u32 = 64;
-/// Where these are so many times what it was given, nearly half of the room for state is theirs,
-/// which is all they get: that is warned of.
-const INDEXES_MAX: u64 = 3;
 
 impl Database {
     /// Not opened yet.
-    pub(super) fn in_folder(scratch: Scratch, memory: Bytes) -> Result<Database, SpillError> {
+    pub(super) fn in_folder(scratch: Scratch, place: &SpillPlace) -> Result<Database, SpillError> {
+        let SpillPlace { memory, lent, .. } = *place;
         let options = options(memory).map_err(|error| SpillError::Io {
             folder: scratch.name(),
             doing: "setting it up",
@@ -58,6 +60,8 @@ impl Database {
             db: OnceLock::new(),
             options,
             memory,
+            lent,
+            warned: AtomicBool::new(false),
             indexes: AtomicU64::new(0),
             writes: AtomicU32::new(0),
             scratch,
@@ -110,18 +114,24 @@ impl Database {
         db.write_opt(batch, &unlogged).map_err(|error| self.failed("writing", error))?;
         if self.writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
             let bytes = self.size_of(db, properties::ESTIMATE_TABLE_READERS_MEM)?;
-            let before = self.indexes.swap(bytes, Ordering::Relaxed);
-            let most = self.memory.0.saturating_mul(INDEXES_MAX);
-            if bytes > most && before <= most {
-                tracing::warn!(
-                    indexes = %Bytes(bytes),
-                    given = %self.memory,
-                    "indexes and filters of spilled state take most of the memory that was for \
-                     state itself, which is read from disk the more often: raise `memory`"
-                );
-            }
+            self.indexes.store(bytes, Ordering::Relaxed);
+            self.warn();
         }
         Ok(())
+    }
+
+    /// Where indexes and filters take more than they may, nothing counts it: that is said once.
+    fn warn(&self) {
+        let excess = self.excess_bytes();
+        if excess > self.lent.0 && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                given = %self.memory,
+                excess = %Bytes(excess),
+                lent = %self.lent,
+                "indexes and filters of spilled state take more memory than is left to them, and \
+                 the process more than `memory`: raise it"
+            );
+        }
     }
 
     /// What RocksDB says of a size.

@@ -52,7 +52,7 @@ impl RocksDoor {
             doing: "making a folder in it",
             reason: error.to_string(),
         })?;
-        Ok(RocksDoor { database: Arc::new(Database::in_folder(scratch, place.memory)?) })
+        Ok(RocksDoor { database: Arc::new(Database::in_folder(scratch, place)?) })
     }
 }
 

@@ -17,6 +17,8 @@ use crate::config::Bytes;
 /// Of the budget, one part in so many is one write buffer; there are at most three.
 const WRITE_BUFFER_PART: u64 = 8;
 const WRITE_BUFFERS_MAX: i32 = 3;
+/// Larger ones would be merged for minutes, by one thread.
+const WRITE_BUFFER_BYTES_MAX: u64 = 512 << 20;
 /// Bits in a write buffer that say which keys it has, as a part of its size: most keys that are
 /// asked for it has not.
 const BUFFER_FILTER_PART: f64 = 0.1;
@@ -47,7 +49,7 @@ pub(super) fn options(memory: Bytes) -> Result<Options, rocksdb::Error> {
     let mut options = Options::default().get_options_from_string(named)?;
     options.create_if_missing(true);
     options.set_error_if_exists(true);
-    let write_buffer = memory.0 / WRITE_BUFFER_PART;
+    let write_buffer = write_buffer(memory);
     bound_buffers(&mut options, memory, write_buffer);
     shape_files(&mut options, write_buffer);
 
@@ -68,7 +70,11 @@ pub(super) fn options(memory: Bytes) -> Result<Options, rocksdb::Error> {
 
 /// Bytes of all write buffers, when they are full.
 pub(super) fn buffers_max(memory: Bytes) -> u64 {
-    memory.0 / WRITE_BUFFER_PART * WRITE_BUFFERS_MAX as u64
+    write_buffer(memory) * WRITE_BUFFERS_MAX as u64
+}
+
+fn write_buffer(memory: Bytes) -> u64 {
+    (memory.0 / WRITE_BUFFER_PART).min(WRITE_BUFFER_BYTES_MAX)
 }
 
 fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) {

@@ -17,7 +17,7 @@ use crate::config::Bytes;
 
 fn door(dir: &Path, memory: Bytes) -> RocksDoor {
     let (dir, job, attempt) = (dir.to_owned(), "fraud".to_owned(), "1".to_owned());
-    RocksDoor::open(&SpillPlace { dir, job, attempt, memory }).expect("opens")
+    RocksDoor::open(&SpillPlace { dir, job, attempt, memory, lent: memory }).expect("opens")
 }
 
 fn spill(door: &RocksDoor) -> RocksSpill {
@@ -221,6 +221,7 @@ fn a_folder_that_cannot_be_made_is_named() {
         job: "fraud".to_owned(),
         attempt: "1".to_owned(),
         memory: Bytes::mib(16),
+        lent: Bytes(0),
     };
     let error = spill_door(&place).err().expect("a file is in the way");
     assert!(error.to_string().starts_with("RR0342: spilling to '"), "{error}");

@@ -147,6 +147,7 @@ impl World {
             let mut rounds = between.iter();
             loop {
                 self.subtasks[subtask].store.sweep().expect("sweeps");
+                self.subtasks[subtask].store.thin_out((step + 1) % 3);
                 self.subtasks[subtask].store.evict(step % 3, step);
                 for call in rounds.next().into_iter().flatten() {
                     self.call(subtask, call)?;
