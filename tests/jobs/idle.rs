@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use riverrun::connectors::datagen::{Chance, Datagen};
 use riverrun::connectors::memory::MemoryOutput;
+use riverrun::operators::Stream;
 use riverrun::prelude::*;
 
 use crate::world::World;
@@ -37,11 +38,16 @@ fn numbers() -> impl riverrun::engine::source::Source<Item = u64> {
         .event_time(at, Watermarks::bounded_out_of_orderness(Duration::from_secs(1)))
 }
 
-fn late_of(pipeline: impl Fn(&Job, MemoryOutput<u64>)) -> usize {
+/// How many of what `read` brings are late for their windows.
+fn late_of(read: impl Fn(&Job) -> Stream<u64>) -> usize {
     let late = MemoryOutput::new();
     let ended = World::new().run(|job| {
         dawdlers(job);
-        pipeline(job, late.clone());
+        let windows = read(job).key_by(|i| i % 1000);
+        let windows = windows.window(Tumbling::of(Duration::from_secs(10))).late_to(LATE);
+        let counts = windows.aggregate::<Count>("counts");
+        counts.side_output(LATE).sink("late", late.sink());
+        counts.sink("counted", MemoryOutput::new().sink());
     });
     ended.expect("it ends well");
     late.items().len()
@@ -49,27 +55,17 @@ fn late_of(pipeline: impl Fn(&Job, MemoryOutput<u64>)) -> usize {
 
 #[test]
 fn a_subtask_without_a_split_is_not_waited_for() {
-    let late = late_of(|job, late| {
-        let windows = job.source("numbers", numbers()).key_by(|i| i % 1000);
-        let windows = windows.window(Tumbling::of(Duration::from_secs(10))).late_to(LATE);
-        let counts = windows.aggregate::<Count>("counts");
-        counts.side_output(LATE).sink("late", late.sink());
-        counts.sink("counted", MemoryOutput::new().sink());
-    });
+    let late = late_of(|job| job.source("numbers", numbers()));
     assert_eq!(late, LATE_RECORDS as usize);
 }
 
 /// What reads only from such a subtask is no more waited for than that.
 #[test]
 fn nor_is_what_follows_it() {
-    let late = late_of(|job, late| {
+    let late = late_of(|job| {
         let numbers = job.source("numbers", numbers());
         numbers.clone().sink("all", MemoryOutput::new().sink());
-        let windows = numbers.map(|i| i).key_by(|i| i % 1000);
-        let windows = windows.window(Tumbling::of(Duration::from_secs(10))).late_to(LATE);
-        let counts = windows.aggregate::<Count>("counts");
-        counts.side_output(LATE).sink("late", late.sink());
-        counts.sink("counted", MemoryOutput::new().sink());
+        numbers.map(|i| i)
     });
     assert_eq!(late, LATE_RECORDS as usize);
 }

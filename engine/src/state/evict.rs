@@ -68,12 +68,9 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
         let (mut asked, mut left) = (0, 0);
         for _ in 0..self.segments.len() {
             self.hand = (self.hand + 1) % self.segments.len();
-            let segment = &self.segments[self.hand];
-            if segment.is_crowded() {
-                asked += segment.slots.len();
-                if self.opens_spill()? {
-                    left += self.thin_out(self.hand)?;
-                }
+            if self.segments[self.hand].is_crowded() && self.opens_spill()? {
+                asked += self.segments[self.hand].slots.len();
+                left += self.thin_out(self.hand)?;
             }
             if left >= THINNED_MAX || asked >= ASKED_MAX {
                 break;

@@ -63,15 +63,16 @@ impl<K: Key, V> Leaving<'_, K, V> {
         let Leaving { slots, then, group, logs, layout, dirty, cold } = self;
         let (mut left, mut next) = (0, 0);
         for (at, mut slot) in all.into_iter().enumerate() {
-            if at >= hand && left < at_most {
-                next = at + 1 - left;
-                if !slot.mark.take_touched() {
-                    leave(slot, (then, *group, *dirty), logs, &mut **layout, cold)?;
-                    (left, next) = (left + 1, next - 1);
-                    continue;
-                }
+            let asked = at >= hand && left < at_most;
+            if asked && !slot.mark.take_touched() {
+                leave(slot, (then, *group, *dirty), logs, &mut **layout, cold)?;
+                left += 1;
+            } else {
+                slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
             }
-            slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
+            if asked {
+                next = slots.len();
+            }
         }
         Ok(if next >= slots.len() { 0 } else { next })
     }

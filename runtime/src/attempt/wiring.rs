@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use riverrun_engine::graph::{Graph, NodeKind, Partitioning};
+use riverrun_engine::graph::{Graph, Partitioning};
 use tokio::sync::mpsc;
 
 use super::restore::Restore;
@@ -34,10 +34,9 @@ pub fn wire(
     let mut routes: BTreeMap<(TaskId, u32), Vec<Route>> = BTreeMap::new();
     // Producers come before consumers.
     for link in plan.tasks.iter().flat_map(|task| &task.outputs) {
-        let producers = plan.tasks[link.from.0].parallelism;
+        let from = &plan.tasks[link.from.0];
         let consumers = plan.tasks[link.to.0].parallelism;
-        for producer in 0..producers {
-            let from = &plan.tasks[link.from.0];
+        for producer in 0..from.parallelism {
             let idle = match inputs.get(&(link.from, producer)) {
                 Some(inputs) => inputs.iter().all(|input| input.idle),
                 None => reads_nothing(graph, from, producer, restore),
@@ -80,9 +79,9 @@ pub fn wire(
 
 /// Whether `subtask` of `task` reads from outside, but has no split.
 fn reads_nothing(graph: &Graph, task: &Task, subtask: u32, restore: &Restore) -> bool {
-    let first = task.nodes.first().map(|id| graph.node(*id));
-    first.is_some_and(|node| {
-        let reads = matches!(node.kind, NodeKind::Source(_));
-        reads && restore.splits_of(&node.uid, subtask, task.parallelism).is_empty()
+    let first = task.nodes.first().filter(|_| Plan::is_source(graph, task));
+    first.is_some_and(|id| {
+        let uid = &graph.node(*id).uid;
+        restore.splits_of(uid, subtask, task.parallelism).is_empty()
     })
 }

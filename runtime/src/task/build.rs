@@ -97,7 +97,8 @@ impl Shared {
 pub struct Input {
     /// Its receiving end.
     pub channel: mpsc::Receiver<Element>,
-    /// Whether nothing is to come at first: a source's subtask that has no split.
+    /// Whether nothing is to come at first: from a source's subtask that has no split, or from what
+    /// reads only from such.
     pub idle: bool,
 }
 
@@ -249,17 +250,7 @@ async fn source_task(
     let most = read_records(doors::sizes().batch_records, outlet.parts());
     let records_max = if shared.scratch.is_some() { REHEARSED_RECORDS.min(most) } else { most };
     let pace = shared.pace;
-    let said_idle = false;
-    Ok(SourceTask {
-        guard,
-        reader,
-        chain,
-        outlet,
-        orders,
-        metrics,
-        records_max,
-        pace,
-        suspects,
-        said_idle,
-    })
+    let task =
+        SourceTask { guard, reader, chain, outlet, orders, metrics, records_max, pace, suspects };
+    Ok(task)
 }

@@ -39,6 +39,13 @@ enum Life {
     Over,
 }
 
+/// What those downstream were told of event time.
+struct Said {
+    last: SourceWatermark,
+    /// That it is idle, and no record went out since.
+    idle: bool,
+}
+
 /// One subtask that reads from outside.
 pub struct SourceTask {
     /// Who it is.
@@ -59,8 +66,6 @@ pub struct SourceTask {
     pub pace: Duration,
     /// Records among which one failed the attempt before: up to there every record goes alone.
     pub suspects: Vec<Origin>,
-    /// It has said that it is idle, and no record went out since.
-    pub said_idle: bool,
 }
 
 impl std::fmt::Debug for SourceTask {
@@ -76,7 +81,7 @@ impl SourceTask {
     /// A failure, or the end of the attempt.
     pub async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), Stopped> {
         let mut life = Life::Reading;
-        let mut said = SourceWatermark::At(Timestamp::MIN);
+        let mut said = Said { last: SourceWatermark::At(Timestamp::MIN), idle: false };
         self.chain.announce();
         self.outlet.deliver(&mut self.chain).await?;
         // The restored clock speaks before the first record.
@@ -103,7 +108,7 @@ impl SourceTask {
                 Fetched::Batch(batch) => {
                     crash_point!("source.batch");
                     self.metrics.records_out.add(batch.len() as u64);
-                    if std::mem::take(&mut self.said_idle) {
+                    if std::mem::take(&mut said.idle) {
                         // Everyone must count this input again before its first record.
                         let resumed = Element::Watermark(self.chain.passed());
                         self.outlet.control(resumed).await?;
@@ -217,12 +222,12 @@ impl SourceTask {
         Ok(life)
     }
 
-    async fn say_watermark(&mut self, said: &mut SourceWatermark) -> Result<(), Stopped> {
+    async fn say_watermark(&mut self, said: &mut Said) -> Result<(), Stopped> {
         let Some(now) = self.reader.watermark() else { return Ok(()) };
-        if now == *said {
+        if now == said.last {
             return Ok(());
         }
-        *said = now;
+        said.last = now;
         if let SourceWatermark::At(watermark) | SourceWatermark::Idle(Some(watermark)) = now {
             self.metrics.set_watermark(watermark);
             self.chain.watermark(watermark);
@@ -230,7 +235,7 @@ impl SourceTask {
         }
         match now {
             SourceWatermark::Idle(_) => {
-                self.said_idle = true;
+                said.idle = true;
                 self.outlet.control(Element::Idle).await
             }
             // Those who got no record of it still take it for idle.
