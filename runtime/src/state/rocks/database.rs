@@ -11,7 +11,7 @@ use rocksdb::{
 };
 
 use super::SpillPlace;
-use super::options::{buffers_max, options};
+use super::options::{buffers_max, options, raise_open_files};
 use super::scratch::Scratch;
 use crate::config::Bytes;
 
@@ -96,6 +96,7 @@ impl Database {
         if let Some(db) = self.db.get() {
             return Ok(db);
         }
+        raise_open_files();
         let rows = [(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, self.options.clone())];
         let opened = DB::open_cf_with_opts(&self.options, self.scratch.rows(), rows);
         let opened = opened.map_err(|error| self.failed("opening it", error))?;

@@ -11,6 +11,7 @@ use rocksdb::{
     BlockBasedOptions, DBCompressionType, DataBlockIndexType, Env, LogLevel, Options,
     WriteBufferManager,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Bytes;
 
@@ -75,6 +76,19 @@ pub(super) fn buffers_max(memory: Bytes) -> u64 {
 
 fn write_buffer(memory: Bytes) -> u64 {
     (memory.0 / WRITE_BUFFER_PART).min(WRITE_BUFFER_BYTES_MAX)
+}
+
+/// Lets the process open as many files as it may. What it begins with is often little, for the sake
+/// of programs that wait for files by `select`; one that does not may raise that. Every file of the
+/// database stays open: looking for one that is not takes longer than reading a row.
+pub(super) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit.clone() };
+    if raised != limit
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, now = ?limit.current, most = ?limit.maximum, "the limit of open files stays as it is");
+    }
 }
 
 fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) {

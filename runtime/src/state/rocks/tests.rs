@@ -227,8 +227,25 @@ fn a_folder_that_cannot_be_made_is_named() {
     assert!(error.to_string().starts_with("RR0342: spilling to '"), "{error}");
 }
 
-/// The variable that makes [`full_disk_child`] run.
-const CHILD: &str = "RIVERRUN_TEST_SPILL_ON_A_FULL_DISK";
+/// The variable that makes the children below run, in this folder.
+const CHILD: &str = "RIVERRUN_TEST_SPILL_CHILD";
+
+/// Runs the test `name` in a process of its own, after `limits` of the shell.
+#[cfg(unix)]
+fn passes_within(limits: &str, name: &str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let this = std::env::current_exe().expect("this test's binary");
+    let output = Command::new("sh")
+        .args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")])
+        .arg(this)
+        .args(["--exact", &format!("state::rocks::tests::{name}"), "--nocapture"])
+        .env(CHILD, dir.path())
+        .output()
+        .expect("runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
 
 /// Run by the test below, where no file may grow beyond some kilobytes, as on a full disk.
 #[test]
@@ -246,18 +263,25 @@ fn full_disk_child() {
 #[test]
 #[cfg(unix)]
 fn a_full_disk_is_named_and_ends_in_no_wait() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let this = std::env::current_exe().expect("this test's binary");
-    let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 600; exec \"$0\" \"$@\""])
-        .arg(this)
-        .args(["--exact", "state::rocks::tests::full_disk_child", "--nocapture"])
-        .env(CHILD, dir.path())
-        .output()
-        .expect("runs");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    passes_within("trap '' XFSZ; ulimit -f 600", "full_disk_child");
+}
+
+/// Run by the test below, where the process begins with leave to open less than it may.
+#[test]
+fn many_files_child() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let dir = Path::new(&dir);
+    let door = door(dir, Bytes(512 << 10));
+    let mut spill = spill(&door);
+    (0..20).for_each(|group| fill(&mut spill, group, 10_000, 150).expect("writes"));
+    assert!(files(dir, "sst").len() > 64);
+    assert_eq!(walk(&mut spill, &[], 999).expect("reads").len(), 200_000);
+}
+
+#[test]
+#[cfg(unix)]
+fn it_opens_more_files_than_the_process_begins_with_leave_to() {
+    passes_within("ulimit -S -n 64", "many_files_child");
 }
 
 impl RocksSpill {
