@@ -17,6 +17,7 @@ mod panics;
 mod portions;
 mod reads;
 mod rescale;
+mod resumes;
 mod runs;
 mod seen;
 #[cfg(feature = "rocksdb")]

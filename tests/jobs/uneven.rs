@@ -9,14 +9,13 @@ use riverrun::connectors::memory::{MemoryInput, MemoryOutput, MemorySource, Memo
 use riverrun::engine::checkpoint::SnapshotMode;
 use riverrun::engine::context::TaskContext;
 use riverrun::engine::element::Batch;
-use riverrun::engine::key::{KEY_GROUPS, KeyGroupRange, KeyHasher};
 use riverrun::engine::source::{Progress, SourceReader, SplitIndex};
 use riverrun::engine::time::Timestamp;
 use riverrun::prelude::*;
 use riverrun::runtime::checkpoint::CheckpointStore;
 use riverrun::runtime::control::{CommandKind, Control};
 
-use crate::world::{World, await_running, give};
+use crate::world::{World, await_running, give, key_of};
 
 /// Key, timestamp, and what it does beside being counted.
 type Item = (u64, i64, Does);
@@ -129,15 +128,6 @@ fn pipeline(job: &Job, source: &Wakeful, output: &MemoryOutput<Row>) {
         .sink("out", output.sink());
 }
 
-/// A key of subtask `index` of three.
-fn key_of(index: u32) -> u64 {
-    let owner = |key: &u64| {
-        let hash = KeyHasher::default().hash(key).expect("integers have a hash");
-        KeyGroupRange::owner(hash.group(KEY_GROUPS), 3, KEY_GROUPS) == index
-    };
-    (0..).find(owner).expect("every subtask has keys")
-}
-
 /// Every record in both of its windows.
 fn expected(records: &[(u64, i64)]) -> Vec<Row> {
     let mut rows: std::collections::BTreeMap<(u64, i64), Vec<i64>> = Default::default();
@@ -171,14 +161,14 @@ fn run_until_uneven(
     let (control, orders) = Control::by_hand();
     let director = std::thread::spawn(move || {
         let pause = || std::thread::sleep(Duration::from_millis(60));
-        input.push(0, (key_of(0), 50, Does::Nothing));
+        input.push(0, (key_of(0, 3), 50, Does::Nothing));
         pause();
         if !savepoint {
             // That asks for a savepoint until one is taken.
             await_running(&orders);
         }
         for (split, subtask, ms, does) in BEFORE {
-            input.push(split, (key_of(subtask), ms, does));
+            input.push(split, (key_of(subtask, 3), ms, does));
             if does == Does::Hold {
                 await_flag(&HELD);
             }
@@ -233,13 +223,13 @@ fn restore_at_any_parallelism(savepoint: bool) {
         seen_uneven += u32::from(uneven);
         assert_eq!(wrote, if savepoint { SnapshotMode::Full } else { SnapshotMode::Delta });
         for subtask in 0..3 {
-            input.push(2, (key_of(subtask), 105, Does::Nothing));
+            input.push(2, (key_of(subtask, 3), 105, Does::Nothing));
         }
         input.close();
         world.at(to).run(|job| pipeline(job, &source, &output)).expect("it restores and ends");
-        let before = BEFORE.iter().map(|(_, subtask, ms, _)| (key_of(*subtask), *ms));
-        let after = (0..3).map(|subtask| (key_of(subtask), 105));
-        let records: Vec<_> = before.chain(after).chain([(key_of(0), 50)]).collect();
+        let before = BEFORE.iter().map(|(_, subtask, ms, _)| (key_of(*subtask, 3), *ms));
+        let after = (0..3).map(|subtask| (key_of(subtask, 3), 105));
+        let records: Vec<_> = before.chain(after).chain([(key_of(0, 3), 50)]).collect();
         let mut found = output.items();
         found.sort();
         assert_eq!(found, expected(&records), "restored at {to}");

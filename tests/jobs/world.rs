@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use riverrun::engine::key::{KEY_GROUPS, KeyGroupRange, KeyHasher};
 use riverrun::operators::Job;
 use riverrun::runtime::config::{Config, RunOptions};
 use riverrun::runtime::control::{Command, CommandKind, Control};
@@ -10,6 +11,15 @@ use riverrun::runtime::run::{Outcome, RunError, run_job};
 use riverrun::runtime::status::JobStatus;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
+
+/// A key of subtask `index` of so many.
+pub(crate) fn key_of(index: u32, parallelism: u32) -> u64 {
+    let owner = |key: &u64| {
+        let hash = KeyHasher::default().hash(key).expect("integers have a hash");
+        KeyGroupRange::owner(hash.group(KEY_GROUPS), parallelism, KEY_GROUPS) == index
+    };
+    (0..).find(owner).expect("every subtask has keys")
+}
 
 /// A job's settings and its folder.
 pub(crate) struct World {

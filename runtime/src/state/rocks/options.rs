@@ -87,7 +87,8 @@ pub(super) fn raise_open_files() {
     if raised != limit
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
-        tracing::warn!(%error, now = ?limit.current, most = ?limit.maximum, "the limit of open files stays as it is");
+        let Rlimit { current, maximum } = limit;
+        tracing::warn!(%error, ?current, ?maximum, "the limit of open files stays as it is");
     }
 }
 
