@@ -83,7 +83,7 @@ fn write_buffer(memory: Bytes) -> u64 {
 /// database stays open: looking for one that is not takes longer than reading a row.
 pub(super) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit.clone() };
+    let raised = Rlimit { current: limit.maximum, ..limit };
     if raised != limit
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
