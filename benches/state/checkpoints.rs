@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::bare_disk;
 use super::gauge::percentile;
 use super::job::{Running, STOP, WORKERS, Work};
 use super::row::{Row, Target};
@@ -33,6 +34,11 @@ fn row(work: &str, value: f64, most: f64) -> Row {
     Row { work, keys: KEYS, checkpoint_ms, value, unit: "ms", target: Target::AtMost(most) }
 }
 
+/// Of what is done without any checkpoint.
+fn explaining(work: &str, value: f64) -> Row {
+    Row { checkpoint_ms: 0, target: Target::Nothing, ..row(work, value, 0.0) }
+}
+
 /// Measures and prints.
 pub(crate) fn rows() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -43,6 +49,9 @@ pub(crate) fn rows() -> anyhow::Result<()> {
     run.stop(STOP)?;
     row("whole checkpoint of 100 k dirty entries, p50", percentile(&all, 0.5), 6.0).print()?;
     row("whole checkpoint of 100 k dirty entries, p99", percentile(&all, 0.99), 15.0).print()?;
+    let bare = bare_disk::durations(&folder.path().join("checkpoints"))?;
+    explaining("the disk alone, for as many bytes, p50", percentile(&bare, 0.5)).print()?;
+    explaining("the disk alone, for as many bytes, p99", percentile(&bare, 0.99)).print()?;
 
     let folder = tempfile::tempdir()?;
     let run = Running::start(WORK, folder.path());
@@ -58,8 +67,7 @@ pub(crate) fn rows() -> anyhow::Result<()> {
     row("the same at full load, p99", percentile(&all, 0.99), 15.0).print()?;
     row("a worker silent at full load, p99.9 of all silences", longest, 1.0).print()?;
     row("a worker silent at full load, p99.9 of all moments", silent, 1.0).print()?;
-    let row = row("the same without checkpoints", without_checkpoints()?, 0.0);
-    Row { checkpoint_ms: 0, target: Target::Nothing, ..row }.print()
+    explaining("the same without checkpoints", without_checkpoints()?).print()
 }
 
 /// For how long a worker is silent that has only records to care for: what the machine does to it.

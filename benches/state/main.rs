@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench prints and measures")]
 
+mod bare_disk;
 mod checkpoints;
 mod cut;
 mod direct;
