@@ -1,12 +1,15 @@
 //! What the disk alone takes of a checkpoint: files as large as its two are written, synced and
-//! named one after the other, as `runtime/src/checkpoint/disk.rs` does it, and nothing else.
+//! named one after the other, in the steps of `runtime/src/checkpoint/disk.rs`, and nothing else.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
 use super::draw::{Draw, Keys};
+use super::gauge::sizes;
 
 /// How the files of a checkpoint are divided, in the order they are written.
 const FOLDERS: [&str; 2] = ["segments", "checkpoints"];
@@ -20,7 +23,9 @@ pub(crate) fn durations(folder: &Path) -> anyhow::Result<Vec<f64>> {
     let bare = folder.join("bare");
     let mut contents = Vec::new();
     for name in FOLDERS {
-        contents.push(random(largest(&folder.join(name))?));
+        let largest = sizes(&folder.join(name))?.into_iter().max();
+        let largest = largest.with_context(|| format!("no checkpoint wrote into {name}"))?;
+        contents.push(random(largest));
         fs::create_dir_all(bare.join(name))?;
     }
     let mut all = Vec::new();
@@ -33,15 +38,6 @@ pub(crate) fn durations(folder: &Path) -> anyhow::Result<Vec<f64>> {
         all.push(began.elapsed().as_secs_f64() * 1e3);
     }
     Ok(all)
-}
-
-fn largest(folder: &Path) -> anyhow::Result<u64> {
-    let mut largest = 0;
-    for entry in fs::read_dir(folder)? {
-        largest = largest.max(entry?.metadata()?.len());
-    }
-    anyhow::ensure!(largest > 0, "no checkpoint wrote a file to {}", folder.display());
-    Ok(largest)
 }
 
 /// What no file system makes smaller.

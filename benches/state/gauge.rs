@@ -40,7 +40,7 @@ pub(crate) fn taken(folder: &Path) -> anyhow::Result<Taken> {
 }
 
 /// The bytes of each file in a folder and those in it. A file that goes meanwhile counts nothing.
-fn sizes(folder: &Path) -> anyhow::Result<Vec<u64>> {
+pub(crate) fn sizes(folder: &Path) -> anyhow::Result<Vec<u64>> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let Ok(entry) = entry else { continue };

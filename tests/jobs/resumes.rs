@@ -99,10 +99,10 @@ impl SourceReader for ScriptedReader {
     }
 }
 
-/// Waits until so many more checkpoints are complete: with two, what was sent before has arrived.
-fn await_checkpoints(output: &MemoryOutput<Item>, more: usize) {
+/// Waits for two checkpoints more: then what was sent before has arrived.
+fn settle(output: &MemoryOutput<Item>) {
     let (began, before) = (Instant::now(), output.committed().len());
-    while output.committed().len() < before + more {
+    while output.committed().len() < before + 2 {
         assert!(began.elapsed() < Duration::from_secs(20), "no checkpoints");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -135,28 +135,25 @@ fn a_split_that_comes_up_counts_before_it_knows_the_time() {
     let committed = output.clone();
     let director = std::thread::spawn(move || {
         let next = || observed.recv_timeout(Duration::from_secs(20)).expect("is observed");
-        let settle = || await_checkpoints(&committed, 2);
         // Until it is known that the scripted source has nothing.
-        input.push(0, (1, 100));
-        next();
         while {
             input.push(0, (1, 100));
             next().1 < at(100)
         } {}
         direct.send(Step::Find).expect("the job runs");
         // It says what time it is: none.
-        settle();
+        settle(&committed);
         direct.send(Step::Read((0, 500))).expect("the job runs");
         next();
-        settle();
+        settle(&committed);
         input.push(0, (1, 1000));
         next();
-        settle();
+        settle(&committed);
         input.push(0, (1, 1001));
-        let (item, watermark) = next();
+        let last = next();
         direct.send(Step::End).expect("the job runs");
         input.close();
-        (item, watermark)
+        last
     });
     let ended = World::new().run(|job| {
         let clock = || Watermarks::monotonic().without_wall_clock().idle_after(Duration::ZERO);

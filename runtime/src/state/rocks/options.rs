@@ -11,7 +11,6 @@ use rocksdb::{
     BlockBasedOptions, DBCompressionType, DataBlockIndexType, Env, LogLevel, Options,
     WriteBufferManager,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Bytes;
 
@@ -81,7 +80,10 @@ fn write_buffer(memory: Bytes) -> u64 {
 /// Lets the process open as many files as it may. What it begins with is often little, for the sake
 /// of programs that wait for files by `select`; one that does not may raise that. Every file of the
 /// database stays open: looking for one that is not takes longer than reading a row.
+#[cfg(unix)]
 pub(super) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if raised != limit
@@ -91,6 +93,10 @@ pub(super) fn raise_open_files() {
         tracing::warn!(%error, ?current, ?maximum, "the limit of open files stays as it is");
     }
 }
+
+/// There is no such limit here.
+#[cfg(not(unix))]
+pub(super) fn raise_open_files() {}
 
 fn bound_buffers(options: &mut Options, memory: Bytes, write_buffer: u64) {
     // It never stalls writers itself: a stall would outlast a full disk. What stops them is the
