@@ -1,43 +1,64 @@
 //! What the disk alone takes of a checkpoint: files as large as its two are written, synced and
-//! named one after the other, in the steps of `runtime/src/checkpoint/disk.rs`, and nothing else.
+//! named one after the other, in the steps of `runtime/src/checkpoint/staged` but each at once, and
+//! nothing else.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context;
 
 use super::draw::{Draw, Keys};
 use super::gauge::sizes;
 
-/// How the files of a checkpoint are divided, in the order they are written.
-const FOLDERS: [&str; 2] = ["segments", "checkpoints"];
-const ROUNDS: usize = 200;
-/// From one round to the next, so that the disk has nothing left to do.
-const PAUSE: Duration = Duration::from_millis(30);
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
 
-/// The milliseconds of each round, with files as large as the largest that checkpoints wrote in
-/// `folder`.
-pub(crate) fn durations(folder: &Path) -> anyhow::Result<Vec<f64>> {
-    let bare = folder.join("bare");
-    let mut contents = Vec::new();
-    for name in FOLDERS {
-        let largest = sizes(&folder.join(name))?.into_iter().max();
-        let largest = largest.with_context(|| format!("no checkpoint wrote into {name}"))?;
-        contents.push(random(largest));
-        fs::create_dir_all(bare.join(name))?;
+/// The files of one round after the other.
+#[derive(Debug)]
+pub(crate) struct BareDisk {
+    segments: PathBuf,
+    manifests: PathBuf,
+    segment: Vec<u8>,
+    manifest: Vec<u8>,
+    /// The segment that is written over.
+    over: Option<PathBuf>,
+    round: usize,
+}
+
+impl BareDisk {
+    /// With files as large as the largest that checkpoints wrote in `folder`, beside them.
+    pub(crate) fn beside(folder: &Path) -> anyhow::Result<BareDisk> {
+        let bare = |name: &str| -> anyhow::Result<(PathBuf, Vec<u8>)> {
+            let largest = sizes(&folder.join(name))?.into_iter().max();
+            let largest = largest.with_context(|| format!("no checkpoint wrote into {name}"))?;
+            let bare = folder.with_file_name("bare").join(name);
+            fs::create_dir_all(&bare)?;
+            Ok((bare, random(largest)))
+        };
+        let ((segments, segment), (manifests, manifest)) =
+            (bare("segments")?, bare("checkpoints")?);
+        Ok(BareDisk { segments, manifests, segment, manifest, over: None, round: 0 })
     }
-    let mut all = Vec::new();
-    for round in 0..ROUNDS {
-        std::thread::sleep(PAUSE);
+
+    /// How many milliseconds the next round takes; what is no longer needed goes afterwards.
+    pub(crate) fn round(&mut self) -> anyhow::Result<f64> {
+        let (now, over) = (self.round.to_string(), self.over.take());
         let began = Instant::now();
-        for (name, bytes) in FOLDERS.iter().zip(&contents) {
-            publish(&bare.join(name), &round.to_string(), bytes)?;
+        publish(&self.segments, &now, &self.segment, over)?;
+        publish(&self.manifests, &now, &self.manifest, None)?;
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        if let Some(old) = self.round.checked_sub(KEPT) {
+            fs::remove_file(self.manifests.join(old.to_string()))?;
+            File::open(&self.manifests)?.sync_all()?;
+            let spare = self.segments.join(format!("{old}#0"));
+            fs::rename(self.segments.join(old.to_string()), &spare)?;
+            self.over = Some(spare);
         }
-        all.push(began.elapsed().as_secs_f64() * 1e3);
+        self.round += 1;
+        Ok(took)
     }
-    Ok(all)
 }
 
 /// What no file system makes smaller.
@@ -46,9 +67,12 @@ fn random(bytes: u64) -> Vec<u8> {
     (0..bytes).map(|_| draw.next_key() as u8).collect()
 }
 
-fn publish(folder: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    let staged = folder.join(format!("{name}#1"));
-    let mut out = File::create_new(&staged)?;
+/// Writes `bytes`, over the file `over` if that is given.
+fn publish(folder: &Path, name: &str, bytes: &[u8], over: Option<PathBuf>) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(over.is_none());
+    let staged = over.unwrap_or_else(|| folder.join(format!("{name}#1")));
+    let mut out = options.open(&staged)?;
     out.write_all(bytes)?;
     out.sync_all()?;
     drop(out);

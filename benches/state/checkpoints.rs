@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::bare_disk;
+use super::bare_disk::BareDisk;
 use super::gauge::percentile;
 use super::job::{Running, STOP, WORKERS, Work};
 use super::row::{Row, Target};
@@ -13,15 +13,20 @@ const CHECKPOINTS: u64 = 200;
 /// The first checkpoints, that fill tables and files, are not counted.
 const WARM: u64 = 10;
 const INTERVAL: Duration = Duration::from_millis(100);
+/// What is removed after a checkpoint is gone by then.
+const SETTLED: Duration = Duration::from_millis(30);
 /// As long as about as many checkpoints take.
 const UNWATCHED: Duration = Duration::from_secs(20);
 const WORK: Work = Work { keys: KEYS, text_bytes: 0, answers: false, interval: INTERVAL };
 
 /// Waits for [`CHECKPOINTS`], tells `each` how many there are, and answers their milliseconds.
-fn durations(run: &Running, mut each: impl FnMut(u64)) -> anyhow::Result<Vec<f64>> {
+fn durations(
+    run: &Running,
+    mut each: impl FnMut(u64) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<f64>> {
     let mut all = Vec::new();
     for count in WARM..WARM + CHECKPOINTS {
-        each(count);
+        each(count)?;
         run.until_checkpoints(count + 1)?;
         let last = run.status.last_checkpoint();
         all.extend(last.map(|checkpoint| checkpoint.duration_ms));
@@ -45,13 +50,19 @@ pub(crate) fn rows() -> anyhow::Result<()> {
     let run = Running::start(WORK, folder.path());
     run.feed.open_to(KEYS);
     run.until_checkpoints(WARM)?;
-    let all = durations(&run, |count| run.feed.open_to(KEYS * (count - WARM + 2)))?;
+    let (mut disk, mut bare) = (BareDisk::beside(&folder.path().join("checkpoints"))?, Vec::new());
+    // In turns, since the disk is another one by the minute.
+    let all = durations(&run, |count| {
+        std::thread::sleep(SETTLED);
+        bare.push(disk.round()?);
+        run.feed.open_to(KEYS * (count - WARM + 2));
+        Ok(())
+    })?;
     run.stop(STOP)?;
     row("whole checkpoint of 100 k dirty entries, p50", percentile(&all, 0.5), 6.0).print()?;
     row("whole checkpoint of 100 k dirty entries, p99", percentile(&all, 0.99), 15.0).print()?;
-    let bare = bare_disk::durations(&folder.path().join("checkpoints"))?;
-    explaining("the disk alone, for as many bytes, p50", percentile(&bare, 0.5)).print()?;
-    explaining("the disk alone, for as many bytes, p99", percentile(&bare, 0.99)).print()?;
+    explaining("the disk alone, in turns with it, p50", percentile(&bare, 0.5)).print()?;
+    explaining("the disk alone, in turns with it, p99", percentile(&bare, 0.99)).print()?;
 
     let folder = tempfile::tempdir()?;
     let run = Running::start(WORK, folder.path());
@@ -59,7 +70,7 @@ pub(crate) fn rows() -> anyhow::Result<()> {
     run.until_checkpoints(WARM)?;
     run.feed.silence.clear();
     let began = Instant::now();
-    let all = durations(&run, |_| {})?;
+    let all = durations(&run, |_| Ok(()))?;
     let silent = run.feed.silence.at_moment(0.999, began.elapsed(), WORKERS);
     let longest = run.feed.silence.of_all(0.999);
     run.stop(STOP)?;

@@ -99,11 +99,12 @@ impl<K: Key, V: Send + 'static> Table<K, V> {
             Pending::All => {
                 let tracked = *dirty != Dirty::No;
                 let due = if tracked { Due::Unmarked(*dirty) } else { Due::All };
-                layout.write_due(slots, due, log)?;
+                layout.write_due(slots, (due, slots.len()), log)?;
                 budget.spend(slots.len());
             }
             Pending::Changed(listed) if listed.many => {
-                layout.write_due(slots, Due::Marked(cut), log)?;
+                let count = slots.len().min(listed.count as usize);
+                layout.write_due(slots, (Due::Marked(cut), count), log)?;
                 budget.spend(slots.len());
             }
             Pending::Changed(listed) => {

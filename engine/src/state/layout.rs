@@ -7,7 +7,7 @@ use super::codec::{Bytes, TypeShape, ValueCodec};
 use super::entry::{self, Entry};
 use super::log::{Log, RowSink};
 use super::segment::{Dirty, Mark, Slot};
-use super::table::write;
+use super::table::{unwritable, write};
 use crate::checkpoint::CheckpointId;
 use crate::data::Key;
 use crate::key::{self, KeyHash};
@@ -22,6 +22,9 @@ pub(crate) enum Rows {
     Changed,
 }
 
+/// Room for so many bytes of rows, and no more, is made before they are written.
+const ROOM_MAX: usize = 256 << 10;
+
 /// Which entries of a segment are still to be written for a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
@@ -34,6 +37,11 @@ pub(crate) enum Due {
 }
 
 impl Due {
+    /// Which of their rows.
+    fn rows(self) -> Rows {
+        if matches!(self, Due::Marked(_)) { Rows::Changed } else { Rows::All }
+    }
+
     #[inline]
     fn is(self, mark: Mark) -> bool {
         match self {
@@ -76,17 +84,16 @@ pub(crate) trait Layout<K: Key, V>: Send {
     /// Writes rows of an entry; afterwards none of them counts as changed.
     fn write(&mut self, key: &K, value: &mut V, rows: Rows, sink: &mut dyn RowSink) -> Result<()>;
 
-    /// Writes those entries of a segment that are `due`: here the layout is known, and a step from
-    /// one entry to the next costs little.
+    /// Writes those entries of a segment that are `due`, of which there are about `count`: here the
+    /// layout is known, and a step from one entry to the next costs little.
     fn write_due(
         &mut self,
         slots: &mut HashTable<Slot<K, V>>,
-        due: Due,
+        (due, _count): (Due, usize),
         log: &mut Log,
     ) -> Result<()> {
-        let rows = if matches!(due, Due::Marked(_)) { Rows::Changed } else { Rows::All };
         for slot in slots.iter_mut().filter(|slot| due.is(slot.mark)) {
-            write(slot, rows, self, log)?;
+            write(slot, due.rows(), self, log)?;
         }
         Ok(())
     }
@@ -199,19 +206,46 @@ impl<V: 'static> ValueLayout<V> {
     pub(crate) fn new(namespace: &[u8], codec: ValueCodec<V>) -> Self {
         ValueLayout { namespace: namespace.to_vec(), codec, key: Vec::new(), value: Vec::new() }
     }
+
+    /// Writes the row of an entry where it is to lie.
+    #[inline]
+    fn make<K: Key>(&self, key: &K, value: &V, out: &mut Vec<u8>) -> Result<()> {
+        let key = |out: &mut _| key::encode(key, out);
+        entry::write_made(out, &self.namespace, key, |out| self.codec.encode(value, out))
+    }
 }
 
 impl<K: Key, V: Send + 'static> Layout<K, V> for ValueLayout<V> {
     fn write(&mut self, key: &K, value: &mut V, _: Rows, sink: &mut dyn RowSink) -> Result<()> {
         if let Some(out) = sink.place() {
-            let codec = &self.codec;
-            let (key, value) =
-                (|out: &mut _| key::encode(key, out), |out: &mut _| codec.encode(value, out));
-            return entry::write_made(out, &self.namespace, key, value);
+            return self.make(key, value, out);
         }
         self.value.clear();
         self.codec.encode(value, &mut self.value)?;
         sink.put(&self.namespace, encoded(key, &mut self.key)?, &self.value)
+    }
+
+    fn write_due(
+        &mut self,
+        slots: &mut HashTable<Slot<K, V>>,
+        (due, count): (Due, usize),
+        log: &mut Log,
+    ) -> Result<()> {
+        let mut roomy = false;
+        for slot in slots.iter_mut().filter(|slot| due.is(slot.mark)) {
+            debug_assert!(!slot.mark.is_joined(), "one row is not joined to others");
+            let out = log.place_put();
+            let from = out.len();
+            let made = self.make(&slot.key, &slot.value, out);
+            made.map_err(|error| unwritable(&slot.key, error))?;
+            slot.mark.set_written();
+            if !roomy {
+                // The others are perhaps as long.
+                out.reserve(count.saturating_mul(out.len() - from).min(ROOM_MAX));
+                roomy = true;
+            }
+        }
+        Ok(())
     }
 
     fn delete(&mut self, key: &K, sink: &mut dyn RowSink) -> Result<()> {

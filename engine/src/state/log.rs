@@ -49,6 +49,13 @@ impl Log {
         Early(self)
     }
 
+    /// Where one row is written that is put.
+    #[inline]
+    pub(super) fn place_put(&mut self) -> &mut Vec<u8> {
+        self.entries += 1;
+        &mut self.puts
+    }
+
     /// Takes what was written.
     pub(crate) fn take(&mut self) -> Log {
         std::mem::take(self)
@@ -110,8 +117,7 @@ impl RowSink for Log {
     }
 
     fn place(&mut self) -> Option<&mut Vec<u8>> {
-        self.entries += 1;
-        Some(&mut self.puts)
+        Some(self.place_put())
     }
 
     fn put_behind(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> Result<()> {

@@ -568,7 +568,7 @@ pub(super) fn write<K: Key, V>(
 }
 
 #[cold]
-fn unwritable<K: Key>(key: &K, error: anyhow::Error) -> anyhow::Error {
+pub(super) fn unwritable<K: Key>(key: &K, error: anyhow::Error) -> anyhow::Error {
     let key = serde_json::to_string(key).unwrap_or_else(|_| "(not printable)".to_owned());
     error.context(format!("the value of key {key} cannot be written"))
 }

@@ -127,7 +127,7 @@ fn open_folder(folder: &Path, absent: IfAbsent) -> Result<Arc<dyn ObjectStore>, 
     }
     let opened = LocalFileSystem::new_with_prefix(folder);
     let opened = opened.map_err(|e| failed(io::Error::other(e)))?;
-    // Files come to a folder through `disk::Staged`, which syncs them.
+    // Files come to a folder through `staged::Staged`, which syncs them.
     Ok(Arc::new(opened))
 }
 

@@ -18,8 +18,8 @@ use riverrun_engine::{fault_point, planted};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::disk::Staged;
 use super::names;
+use super::staged::{Spare, Staged};
 use crate::doors::{self, Blocking};
 
 /// A file that is being written.
@@ -44,8 +44,8 @@ impl fmt::Debug for Put {
 enum To {
     /// Where all of it is sent at once: what is known of it.
     Objects(Arc<dyn ObjectStore>, Vec<Bytes>),
-    /// A file in a folder of which nothing is known yet.
-    Folder(PathBuf),
+    /// A file in a folder of which nothing is known yet, and what may be written over for it.
+    Folder(PathBuf, Option<Arc<Spare>>),
     /// A thread that writes what it is sent.
     Staged(Sender<Piece>, Blocking<Result<()>>),
 }
@@ -66,16 +66,16 @@ pub(super) struct Finished {
 }
 
 impl Put {
-    /// `file`, to be created in `folder`, or in `objects` where that is none. `writing` is read
-    /// while it may take its name.
+    /// `file`, to be created in `folder`, over what is spare there, or in `objects` where that is
+    /// none. `writing` is read while it may take its name.
     pub(super) fn new(
         file: &str,
         objects: &Arc<dyn ObjectStore>,
-        folder: Option<&PathBuf>,
+        folder: Option<(&PathBuf, Option<&Arc<Spare>>)>,
         writing: &Arc<RwLock<()>>,
     ) -> Put {
         let to = match folder {
-            Some(folder) => To::Folder(folder.join(file)),
+            Some((folder, spare)) => To::Folder(folder.join(file), spare.cloned()),
             None => To::Objects(objects.clone(), Vec::new()),
         };
         let checksum = Box::new(Xxh3Default::new());
@@ -92,16 +92,17 @@ impl Put {
     pub fn append(&mut self, piece: Vec<u8>) {
         self.len += piece.len() as u64;
         let piece = Bytes::from(piece);
-        if let To::Folder(path) = &mut self.to {
-            let (path, (pieces, sent)) = (std::mem::take(path), channel());
-            let wanted = Arc::downgrade(&self.wanted);
-            self.to = To::Staged(pieces, doors::blocking(move || write(&path, &wanted, &sent)));
+        if let To::Folder(path, spare) = &mut self.to {
+            let (path, spare) = (std::mem::take(path), spare.take());
+            let (wanted, (pieces, sent)) = (Arc::downgrade(&self.wanted), channel());
+            let written = doors::blocking(move || write((&path, spare), &wanted, &sent));
+            self.to = To::Staged(pieces, written);
         }
         match &mut self.to {
             To::Objects(_, pieces) => pieces.push(piece.clone()),
             // Where it has failed it has ended.
             To::Staged(pieces, _) => drop(pieces.send(Piece::More(piece.clone()))),
-            To::Folder(_) => unreachable!("it is staged"),
+            To::Folder(..) => unreachable!("it is staged"),
         }
         self.checksum.update(&piece);
     }
@@ -136,24 +137,29 @@ impl Put {
                 drop(pieces.send(Piece::End(writing)));
                 written.ended().await.ok_or_else(panicked)??;
             }
-            To::Folder(_) => unreachable!("it is staged"),
+            To::Folder(..) => unreachable!("it is staged"),
         }
         Ok(finished)
     }
 }
 
-fn generic(
+/// An error of which no more is known than what it says.
+pub(super) fn generic(
     store: &'static str,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> Error {
     Error::Generic { store, source: source.into() }
 }
 
-/// Writes what is sent into the file at `path`, which is there once its end was sent, while it is
-/// `wanted`.
-fn write(path: &std::path::Path, wanted: &Weak<()>, sent: &Receiver<Piece>) -> Result<()> {
+/// Writes what is sent into the file at `path`, over what is `spare`; it is there once its end was
+/// sent, while it is `wanted`.
+fn write(
+    (path, spare): (&std::path::Path, Option<Arc<Spare>>),
+    wanted: &Weak<()>,
+    sent: &Receiver<Piece>,
+) -> Result<()> {
     let written = || {
-        let mut staged = Staged::create(path)?;
+        let mut staged = Staged::create(path, spare)?;
         loop {
             let piece = sent.recv();
             if wanted.strong_count() == 0 {

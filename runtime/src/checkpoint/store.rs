@@ -2,7 +2,7 @@
 //! files in a folder ([`super::put`]).
 //!
 //! Called by the coordinator, by [`super::restore`] and by the command line. Invariants: a file is
-//! created, never overwritten; what was written is durable when the call returns; a manifest is
+//! created, and never overwritten while it has its name; what was written is durable when the call returns; a manifest is
 //! only written when everything it names is durable; nothing read is believed before length and
 //! checksum were right.
 
@@ -26,9 +26,11 @@ use super::lease::{Fence, Fenced};
 use super::location::{IfAbsent, Location, SyncNames};
 use super::manifest::{Manifest, RunEntry, SegmentEntry};
 use super::pins::{Pinned, Pins};
-use super::put::{Finished, Put};
+use super::put::{Finished, Put, generic};
 use super::retain::{Complete, Facts, Removal, decide};
+use super::staged::Spare;
 use super::{disk, frame, manifest_text, names};
+use crate::doors;
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,8 @@ pub struct Removed {
 /// Where a store's files lie, as far as it matters here.
 #[derive(Debug)]
 enum Medium {
-    Folder(PathBuf),
+    /// A folder, and the segment in it that may be written over.
+    Folder(PathBuf, Arc<Spare>),
     Memory(Option<SyncNames>),
     Remote,
 }
@@ -60,6 +63,14 @@ pub(super) struct Inner {
     writing: Arc<RwLock<()>>,
     /// Whether damage was found: from then on everything is read before anything is believed.
     damaged: AtomicBool,
+}
+
+/// What a file may be written over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The spare segment, if there is one.
+    Spare,
+    Nothing,
 }
 
 /// A file that was just made durable.
@@ -101,7 +112,7 @@ impl CheckpointStore {
         let objects = location.open(absent)?;
         let syncs = location.syncs();
         let medium = match location {
-            Location::Folder(folder) => Medium::Folder(folder),
+            Location::Folder(folder) => Medium::Folder(folder, Arc::default()),
             Location::Memory(_) => Medium::Memory(syncs),
             Location::Remote(_) => Medium::Remote,
         };
@@ -214,7 +225,7 @@ impl CheckpointStore {
     /// # Errors
     /// A name that is none.
     pub fn begin_segment(&self, id: CheckpointId, attempt: &str) -> Result<Put, StoreError> {
-        Ok(self.put(&names::segment(id, attempt)?))
+        Ok(self.put(&names::segment(id, attempt)?, Over::Spare))
     }
 
     /// Ends the state of `id` with its last piece, which holds the index: durable when this
@@ -270,14 +281,14 @@ impl CheckpointStore {
 
     async fn make(&self, file: &str, bytes: Vec<u8>) -> Result<Made, StoreError> {
         let index = frame::index_checksum(&bytes);
-        self.end(self.put(file), bytes, index).await
+        self.end(self.put(file, Over::Nothing), bytes, index).await
     }
 
     /// Begins a file.
-    fn put(&self, file: &str) -> Put {
+    fn put(&self, file: &str, over: Over) -> Put {
         let Inner { objects, medium, writing, .. } = &*self.inner;
         let folder = match medium {
-            Medium::Folder(folder) => Some(folder),
+            Medium::Folder(folder, spare) => Some((folder, (over == Over::Spare).then_some(spare))),
             Medium::Memory(_) | Medium::Remote => None,
         };
         Put::new(file, objects, folder, writing)
@@ -300,9 +311,12 @@ impl CheckpointStore {
     }
 
     /// Waits until no write of this process is on its way any more: what is not there then will
-    /// not come.
+    /// not come, and nothing lies about for the next.
     pub async fn written(&self) {
         drop(self.inner.writing.write().await);
+        if let Medium::Folder(_, spare) = &self.inner.medium {
+            spare.clear();
+        }
     }
 
     /// Makes what is seen of checkpoints survive any crash: who wrote them may have died before.
@@ -313,15 +327,12 @@ impl CheckpointStore {
     pub fn settle(&self) -> Result<(), StoreError> {
         let folder = names::CHECKPOINTS;
         let synced = match &self.inner.medium {
-            Medium::Folder(root) => disk::sync_names(&root.join(folder)),
+            Medium::Folder(root, _) => disk::sync_names(&root.join(folder)),
             Medium::Memory(Some(syncs)) => syncs.sync(folder),
             // What others can see there, they will see.
             Medium::Memory(None) | Medium::Remote => Ok(()),
         };
-        synced.map_err(|e| {
-            let source = object_store::Error::Generic { store: "disk", source: e.into() };
-            self.unwritten(folder.to_owned(), source)
-        })
+        synced.map_err(|e| self.unwritten(folder.to_owned(), generic("disk", e)))
     }
 
     fn unwritten(&self, file: String, source: object_store::Error) -> StoreError {
@@ -340,7 +351,7 @@ impl CheckpointStore {
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
         self.still_held(id)?;
-        match self.put(&file).finish(text).await {
+        match self.put(&file, Over::Nothing).finish(text).await {
             Ok(_) => {
                 self.known(|known| known.insert(id, manifest.into()));
                 Ok(())
@@ -416,7 +427,8 @@ impl CheckpointStore {
     /// As [`CheckpointStore::retain`].
     pub async fn remove_orphans(&self, attempt: &str) -> Result<Removed, StoreError> {
         let mut removed = self.retain(usize::MAX, CheckpointId(u64::MAX), attempt).await?;
-        let Medium::Folder(folder) = &self.inner.medium else { return Ok(removed) };
+        let Medium::Folder(folder, spare) = &self.inner.medium else { return Ok(removed) };
+        spare.clear();
         for within in [names::CHECKPOINTS, names::SEGMENTS, names::RUNS] {
             let staged = disk::remove_staged(&folder.join(within)).map_err(|source| {
                 StoreError::Open { path: folder.join(within).display().to_string(), source }
@@ -461,20 +473,36 @@ impl CheckpointStore {
         }
         for file in removal.files {
             self.still_held(newest)?;
-            self.delete(&file).await?;
+            self.delete_state(&file).await?;
             crash_point!("clean.file.removed");
             removed.files.push(file);
         }
         Ok(removed)
     }
 
+    /// Deletes a segment or run; a segment may be written over then.
+    async fn delete_state(&self, file: &str) -> Result<(), StoreError> {
+        match &self.inner.medium {
+            Medium::Folder(folder, spare) if file.starts_with(names::SEGMENTS) => {
+                let (spare, file_path) = (spare.clone(), folder.join(file));
+                let removed = doors::blocking(move || spare.remove(&file_path)).ended().await;
+                let panicked = || std::io::Error::other("what removes files has panicked");
+                let removed = removed.ok_or_else(panicked).flatten();
+                removed.map_err(|e| self.unremoved(file, generic("disk", e)))
+            }
+            _ => self.delete(file).await,
+        }
+    }
+
     async fn delete(&self, file: &str) -> Result<(), StoreError> {
         match self.inner.objects.delete(&Path::from(file)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => {
-                let (file, path) = (file.to_owned(), self.inner.path.clone());
-                Err(StoreError::Remove { file, path, source: source.into() })
-            }
+            Err(source) => Err(self.unremoved(file, source)),
         }
+    }
+
+    fn unremoved(&self, file: &str, source: object_store::Error) -> StoreError {
+        let (file, path) = (file.to_owned(), self.inner.path.clone());
+        StoreError::Remove { file, path, source: source.into() }
     }
 }

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, SnapshotMode};
+use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, Section, SnapshotMode};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 
 use super::testing::{FailingStore, block_on, files_in, manifest, segment, take};
-use super::{CheckpointStore, Manifest, RunWriter, StateReader, StoreError};
+use super::{CheckpointStore, Manifest, RunWriter, SegmentWriter, StateReader, StoreError};
 
 fn ids(numbers: &[u64]) -> Vec<CheckpointId> {
     numbers.iter().copied().map(CheckpointId).collect()
@@ -184,6 +184,80 @@ fn retention_keeps_chains_and_what_is_being_written() {
         seventh.segments = vec![full.segments[0].clone(), writing.expect("writes")];
         store.write_manifest(&seventh).await.expect("writes");
         rows_of(&store, &seventh).await;
+    });
+}
+
+/// A checkpoint over `base` with a segment of about so many bytes.
+async fn take_large(
+    store: &CheckpointStore,
+    (id, kind): (u64, CheckpointKind),
+    bytes: usize,
+    base: Option<&Manifest>,
+) -> Manifest {
+    let mut writer = SegmentWriter::new();
+    let section = Section { group: KeyGroup(3), entries: 1, bytes: vec![id as u8; bytes] };
+    writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
+    let (bytes, entries) = writer.finish();
+    let mode = base.map_or(SnapshotMode::Full, |_| SnapshotMode::Delta);
+    let written = store.write_segment(CheckpointId(id), "a", bytes, mode, entries).await;
+    let mut manifest = manifest(id, "a");
+    manifest.kind = kind;
+    manifest.segments = base.map(|base| base.segments.clone()).unwrap_or_default();
+    manifest.segments.push(written.expect("writes"));
+    store.write_manifest(&manifest).await.expect("writes");
+    manifest
+}
+
+/// The inode of the file in `folder` whose name ends so.
+#[cfg(unix)]
+fn inode_of(folder: &std::path::Path, end: &str) -> Option<u64> {
+    let name = files_in(folder).into_iter().find(|name| name.ends_with(end))?;
+    let meta = std::fs::metadata(folder.join(name)).expect("is there");
+    Some(std::os::unix::fs::MetadataExt::ino(&meta))
+}
+
+#[test]
+#[cfg(unix)]
+fn what_stays_is_as_it_was_though_segments_are_written_over() {
+    use CheckpointKind::{Periodic, Savepoint};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = CheckpointStore::open(folder.path().to_str().expect("text")).expect("opens");
+    let segments = folder.path().join("segments");
+    block_on(async {
+        let (mut base, mut pinned): (Option<Manifest>, _) = (None, Vec::new());
+        let mut written_over = 0;
+        for id in 1..=60_u64 {
+            let kind = if id.is_multiple_of(7) { Savepoint } else { Periodic };
+            let bytes = 70_000 + (id as usize * 7_919) % 60_000;
+            // Chains of one to four segments, and now and then a merge reads one of them.
+            base = base.filter(|base| !id.is_multiple_of(5) && base.segments.len() < 4);
+            let spare = inode_of(&segments, "#0");
+            let taken = take_large(&store, (id, kind), bytes, base.as_ref()).await;
+            let of_taken = inode_of(&segments, &format!("{id:020}-a.seg"));
+            written_over += u32::from(spare.is_some() && spare == of_taken);
+            if id.is_multiple_of(11) {
+                pinned = vec![(store.pin([taken.segments[0].file.clone()]), taken.clone())];
+            }
+            base = Some(taken);
+            store.retain(2, CheckpointId(id), "a").await.expect("retains");
+            for there in store.list().await.expect("lists") {
+                let report = store.verify(there).await.expect("is there");
+                assert!(report.is_good(), "checkpoint {there} after {id}: {report:?}");
+            }
+            for (_, manifest) in &pinned {
+                let of = &manifest.segments[0];
+                let bytes = store.read(&of.file).await.expect("reads").expect("is there");
+                assert_eq!(bytes.len() as u64, of.bytes);
+                let index = crate::checkpoint::frame::index_checksum(&bytes);
+                assert_eq!(format!("{index:016x}"), of.index);
+            }
+        }
+        assert!(written_over > 10, "{written_over} of 60 segments were written over others");
+        drop(pinned);
+        store.retain(2, CheckpointId(60), "a").await.expect("retains");
+        store.written().await;
+        assert!(files_in(&segments).iter().all(|name| name.ends_with(".seg")));
     });
 }
 
