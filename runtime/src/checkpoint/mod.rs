@@ -1,7 +1,8 @@
 //! Checkpoints on storage: what a manifest says, where files lie, what may go, where a run begins.
 //!
 //! Called by the coordinator (writes), by the run (begins) and by the command line (reads). The
-//! files of a store, but for the lock all created once and never overwritten while they have a name:
+//! files of a store, but for the lock all created once and never overwritten while they have a
+//! name:
 //!
 //! ```text
 //! checkpoints/<20 digits>.manifest              the list that makes a checkpoint whole
@@ -18,8 +19,8 @@
 //! 2. [`CheckpointStore::end_segment`]: durable, and invisible as long as no manifest names it.
 //! 3. [`CheckpointStore::write_manifest`]: with its return the checkpoint is complete.
 //! 4. The deciding participant commits (none: step 3 was the decision).
-//! 5. [`CheckpointStore::retain`]: older manifests go first, then what no manifest names any more. In
-//!    a folder the next segment may be written over one that went ([`staged`]).
+//! 5. [`CheckpointStore::retain`]: older manifests go first, then what no manifest names any more.
+//!    In a folder the next segment may be written over one that went ([`staged`]).
 //! 6. [`compaction`] says whether a merge is worth it; [`run::merge`] makes its files, pinned and
 //!    invisible; the next step 3 names them in the place of what was merged ([`chain`]).
 //!

@@ -2,9 +2,9 @@
 //! files in a folder ([`super::put`]).
 //!
 //! Called by the coordinator, by [`super::restore`] and by the command line. Invariants: a file is
-//! created, and never overwritten while it has its name; what was written is durable when the call returns; a manifest is
-//! only written when everything it names is durable; nothing read is believed before length and
-//! checksum were right.
+//! created, and never overwritten while it has its name; what was written is durable when the call
+//! returns; a manifest is only written when everything it names is durable; nothing read is
+//! believed before length and checksum were right.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -22,8 +22,8 @@ pub(in super::super) struct Spare {
     last: AtomicU64,
 }
 
-/// Shorter files are as quickly made anew; longer ones would be much that lies about.
-const KEPT: std::ops::RangeInclusive<u64> = 64 << 10..=128 << 20;
+/// Longer files would be much that lies about.
+const BYTES_MAX: u64 = 128 << 20;
 
 impl Spare {
     /// Removes `file`, so that nobody comes upon it any more; that there is none is no error.
@@ -42,10 +42,9 @@ impl Spare {
 
     fn wants(&self, file: &Path) -> bool {
         let last = self.last.load(Ordering::Relaxed);
-        let about = last / 2..=last.saturating_mul(2);
-        fs::symlink_metadata(file).is_ok_and(|file| {
-            file.is_file() && KEPT.contains(&file.len()) && about.contains(&file.len())
-        })
+        let about = last.div_ceil(2)..=last.saturating_mul(2).min(BYTES_MAX);
+        let is_wanted = |file: fs::Metadata| file.is_file() && about.contains(&file.len());
+        fs::symlink_metadata(file).is_ok_and(is_wanted)
     }
 
     /// The file to write over, from its beginning.
