@@ -46,8 +46,8 @@ impl BareDisk {
     pub(crate) fn round(&mut self) -> anyhow::Result<f64> {
         let (now, over) = (self.round.to_string(), self.over.take());
         let began = Instant::now();
-        publish(&self.segments, &now, &self.segment, over)?;
-        publish(&self.manifests, &now, &self.manifest, None)?;
+        publish(&self.segments, &now, (&self.segment, Name::First), over)?;
+        publish(&self.manifests, &now, (&self.manifest, Name::Last), None)?;
         let took = began.elapsed().as_secs_f64() * 1e3;
         if let Some(old) = self.round.checked_sub(KEPT) {
             fs::remove_file(self.manifests.join(old.to_string()))?;
@@ -67,17 +67,34 @@ fn random(bytes: u64) -> Vec<u8> {
     (0..bytes).map(|_| draw.next_key() as u8).collect()
 }
 
+/// When a file gets its name: before its bytes are synced, or then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    First,
+    Last,
+}
+
 /// Writes `bytes`, over the file `over` if that is given.
-fn publish(folder: &Path, name: &str, bytes: &[u8], over: Option<PathBuf>) -> anyhow::Result<()> {
+fn publish(
+    folder: &Path,
+    name: &str,
+    (bytes, named): (&[u8], Name),
+    over: Option<PathBuf>,
+) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(over.is_none());
     let staged = over.unwrap_or_else(|| folder.join(format!("{name}#1")));
     let mut out = options.open(&staged)?;
     out.write_all(bytes)?;
-    out.sync_all()?;
-    drop(out);
+    if named == Name::Last {
+        out.sync_all()?;
+    }
     fs::hard_link(&staged, folder.join(name))?;
     fs::remove_file(&staged)?;
+    if named == Name::First {
+        out.sync_all()?;
+    }
+    drop(out);
     File::open(folder)?.sync_all()?;
     Ok(())
 }

@@ -202,6 +202,9 @@ pub(crate) fn config(work: Work, folder: &Path) -> Config {
     config
 }
 
+/// So often a run is looked at. Much more often would be a load of its own.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// A run under way.
 pub(crate) struct Running {
     thread: JoinHandle<Result<Outcome, RunError>>,
@@ -239,7 +242,7 @@ impl Running {
         while !done(self) {
             let why = || self.status.last_failure().unwrap_or_default();
             anyhow::ensure!(!self.thread.is_finished(), "the run ended: {}", why());
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(LOOK_AGAIN);
         }
         Ok(())
     }

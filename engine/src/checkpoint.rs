@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::Uid;
@@ -99,8 +100,8 @@ pub struct Section {
     pub group: KeyGroup,
     /// How many entries.
     pub entries: u64,
-    /// The entries.
-    pub bytes: Vec<u8>,
+    /// The entries: shared with whoever writes them.
+    pub bytes: Bytes,
 }
 
 /// One state's part of a subtask's snapshot.

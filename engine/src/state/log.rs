@@ -84,7 +84,7 @@ impl Log {
         let mut bytes = self.first;
         append(&mut bytes, self.puts);
         append(&mut bytes, self.behind);
-        Section { group, entries: self.entries, bytes }
+        Section { group, entries: self.entries, bytes: bytes.into() }
     }
 }
 

@@ -101,7 +101,7 @@ mod tests {
         let key = &key.to_be_bytes();
         let entry = Entry { op: Op::Put, namespace: &[], key, value };
         entry::write(&mut bytes, entry).expect("short");
-        let sections = vec![Section { group: KeyGroup(group), entries: 1, bytes }];
+        let sections = vec![Section { group: KeyGroup(group), entries: 1, bytes: bytes.into() }];
         let states = vec![StateSnapshot { state: "sum".into(), sections, turnover: None }];
         OperatorSnapshot { watermark: Timestamp::MIN, states }
     }

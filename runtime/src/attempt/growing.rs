@@ -18,9 +18,9 @@ use crate::task::report::{Part, Subtask};
 /// No more than this is written without being sorted, even where a restore would read it whole.
 const UNSORTED_MAX: u64 = 64 << 20;
 /// So many bytes are sent to the disk, and then others of this thread have their turn.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: u64 = 1 << 20;
 /// What is there when a part is over is sent if it is as much as this.
-const PIECE_MIN: usize = 64 << 10;
+const PIECE_MIN: u64 = 64 << 10;
 
 /// A segment on its way.
 #[derive(Debug)]

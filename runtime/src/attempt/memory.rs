@@ -87,6 +87,16 @@ fn dealt_in_all(whole: usize, parts: usize) -> usize {
     if parts <= 1 { whole } else { parts * (whole / parts).max(PART_RECORDS) * 5 / 4 }
 }
 
+/// A piece of so many bytes comes and goes before anything else.
+const LARGE_BYTES: usize = 4 << 20;
+
+/// Has the allocator keep what is freed for what comes next. That of glibc gives it back to the
+/// system at once as long as no large piece has been freed (`mallopt(3)`, on `M_MMAP_THRESHOLD`):
+/// so what a checkpoint has written would be given back, and asked for page by page by the next.
+fn keep_freed() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_BYTES)));
+}
+
 /// Opens the room beside the memory.
 ///
 /// # Errors
@@ -96,6 +106,7 @@ pub fn open(
     divided: &MemoryPlan,
     (job, attempt): (&str, &str),
 ) -> Result<StateMemory, SpillError> {
+    keep_freed();
     let subtasks = needs(graph, plan, config).stateful_subtasks;
     let bytes = divided.resident_per_subtask.0.saturating_mul(subtasks);
     let resident = Arc::new(ResidentMemory::new(usize::try_from(bytes).unwrap_or(usize::MAX)));

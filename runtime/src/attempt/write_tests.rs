@@ -29,7 +29,7 @@ fn part(index: u32, key: u8, value: &str) -> Part {
     let mut bytes = Vec::new();
     let entry = Entry { op: Op::Put, namespace: &[], key: &[key], value: value.as_bytes() };
     entry::write(&mut bytes, entry).expect("short");
-    let sections = vec![Section { group: KeyGroup(index as u16), entries: 1, bytes }];
+    let sections = vec![Section { group: KeyGroup(index as u16), entries: 1, bytes: bytes.into() }];
     let states = vec![StateSnapshot { state: "sum".into(), sections, turnover: None }];
     let snapshot = OperatorSnapshot { watermark: Timestamp::MIN, states };
     Part { operators: vec![(Uid::new("spend"), snapshot)], ..Part::default() }
@@ -271,7 +271,8 @@ fn many(keys: u16, value: u64, turnover: Option<Turnover>) -> BTreeMap<Subtask, 
         }
         let mut part = part(index, 0, "");
         let group = KeyGroup(index as u16);
-        let sections = vec![Section { group, entries: keys.into(), bytes }];
+        let (entries, bytes) = (keys.into(), bytes.into());
+        let sections = vec![Section { group, entries, bytes }];
         part.operators[0].1.states[0] = StateSnapshot { state: "sum".into(), sections, turnover };
         (subtask(index), part)
     };
@@ -316,7 +317,7 @@ fn bytes_say_whether_everything_is_written_not_entries() {
         sections: vec![Section {
             group: KeyGroup(0),
             entries: rows,
-            bytes: vec![0; rows as usize * row_bytes],
+            bytes: vec![0; rows as usize * row_bytes].into(),
         }],
         turnover: Some(Turnover { changed, entries }),
     };

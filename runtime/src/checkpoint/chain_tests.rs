@@ -16,7 +16,7 @@ use crate::checkpoint::layers::Sweep;
 use crate::checkpoint::restore::RestoredState;
 use crate::checkpoint::run::merge::merge;
 use crate::checkpoint::run::sorted;
-use crate::checkpoint::testing::{FailingStore, block_on, manifest};
+use crate::checkpoint::testing::{FailingStore, block_on, finished, manifest};
 use crate::checkpoint::walk::Walk;
 use crate::checkpoint::{CheckpointStore, Manifest, SegmentWriter, StateReader, StoreError};
 
@@ -66,8 +66,7 @@ struct World {
 
 impl World {
     fn apply(&mut self, changes: &[Operation]) -> Vec<Section> {
-        let section = |group| Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
-        let mut sections: Vec<_> = (0..GROUPS).map(section).collect();
+        let mut written = vec![(0, Vec::new()); GROUPS.into()];
         for (at, (group, op, namespace, key)) in changes.iter().enumerate() {
             let (namespace, value) = (vec![*namespace], format!("{} {at}", self.next));
             let (group, in_group) = (*group, |place: &(u16, Vec<u8>, Vec<u8>)| {
@@ -88,24 +87,24 @@ impl World {
                 Op::Delete => (key.as_slice(), &[][..]),
                 Op::Drop => (&[][..], &[][..]),
             };
-            let section = &mut sections[usize::from(group)];
+            let (entries, bytes) = &mut written[usize::from(group)];
             let entry = Entry { op: *op, namespace: &namespace, key, value };
-            entry::write(&mut section.bytes, entry).expect("short");
-            section.entries += 1;
+            entry::write(bytes, entry).expect("short");
+            *entries += 1;
         }
-        sections
+        (0..).zip(written).map(|(group, written)| section(group, written)).collect()
     }
 
     /// Everything, as a full segment holds it.
     fn all(&self) -> Vec<Section> {
         let of = |group| {
-            let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
+            let (mut entries, mut bytes) = (0, Vec::new());
             for ((_, namespace, key), value) in self.model.iter().filter(|(p, _)| p.0 == group) {
                 let entry = Entry { op: Op::Put, namespace, key, value };
-                entry::write(&mut section.bytes, entry).expect("short");
-                section.entries += 1;
+                entry::write(&mut bytes, entry).expect("short");
+                entries += 1;
             }
-            section
+            section(group, (entries, bytes))
         };
         (0..GROUPS).map(of).collect()
     }
@@ -131,7 +130,7 @@ impl World {
                 writer.add(&uid, "flat", &flat).expect("short names");
             }
         }
-        let (bytes, entries) = writer.finish();
+        let (bytes, entries) = finished(writer);
         let entry = self.store.write_segment(id, "a", bytes, mode, entries).await?;
         let mut chain = self.chain.clone();
         let mut by_group = vec![0; GROUPS.into()];
@@ -302,15 +301,19 @@ impl World {
 
 /// What a section does in namespace 0, as if there were none: to lists or maps, that is.
 fn flat(section: &Section) -> Section {
-    let mut flat = Section { group: section.group, entries: 0, bytes: Vec::new() };
+    let (mut entries, mut bytes) = (0, Vec::new());
     let mut rest = &section.bytes[..];
     while let Some(entry) = entry::read(&mut rest).expect("entries") {
         if entry.namespace == [0] {
-            entry::write(&mut flat.bytes, Entry { namespace: &[], ..entry }).expect("short");
-            flat.entries += 1;
+            entry::write(&mut bytes, Entry { namespace: &[], ..entry }).expect("short");
+            entries += 1;
         }
     }
-    flat
+    Section { group: section.group, entries, bytes: bytes.into() }
+}
+
+fn section(group: u16, (entries, bytes): (u64, Vec<u8>)) -> Section {
+    Section { group: KeyGroup(group), entries, bytes: bytes.into() }
 }
 
 proptest! {

@@ -115,10 +115,10 @@ pub(super) struct Framed {
     pub(super) index: Bytes,
 }
 
-/// The checksum of the index of a whole file, as its entry in the manifest holds it.
-pub(super) fn index_checksum(file: &[u8]) -> u64 {
-    let footer = file.len().saturating_sub(FOOTER_BYTES);
-    let at = file.get(footer + 24..).map(|rest| Cursor { rest }.u64());
+/// The checksum of the index of a file that ends so, as its entry in the manifest holds it.
+pub(super) fn index_checksum(last: &[u8]) -> u64 {
+    let footer = last.len().saturating_sub(FOOTER_BYTES);
+    let at = last.get(footer + 24..).map(|rest| Cursor { rest }.u64());
     at.flatten().expect("the writer of a file has ended it with a footer")
 }
 

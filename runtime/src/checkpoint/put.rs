@@ -53,7 +53,7 @@ enum To {
 /// What the thread is sent.
 #[derive(Debug)]
 enum Piece {
-    More(Bytes),
+    More(Vec<Bytes>),
     /// The file is whole: it may take its name. Nobody may believe it absent meanwhile.
     End(OwnedRwLockReadGuard<()>),
 }
@@ -88,31 +88,32 @@ impl Put {
         &self.file
     }
 
-    /// Appends `piece`. That it cannot be written is told by [`Put::finish`].
-    pub fn append(&mut self, piece: Vec<u8>) {
-        self.len += piece.len() as u64;
-        let piece = Bytes::from(piece);
+    /// Appends `pieces`. That they cannot be written is told by [`Put::finish`].
+    pub fn append(&mut self, pieces: Vec<Bytes>) {
         if let To::Folder(path, spare) = &mut self.to {
             let (path, spare) = (std::mem::take(path), spare.take());
-            let (wanted, (pieces, sent)) = (Arc::downgrade(&self.wanted), channel());
+            let (wanted, (to, sent)) = (Arc::downgrade(&self.wanted), channel());
             let written = doors::blocking(move || write((&path, spare), &wanted, &sent));
-            self.to = To::Staged(pieces, written);
+            self.to = To::Staged(to, written);
         }
         match &mut self.to {
-            To::Objects(_, pieces) => pieces.push(piece.clone()),
+            To::Objects(_, known) => known.extend_from_slice(&pieces),
             // Where it has failed it has ended.
-            To::Staged(pieces, _) => drop(pieces.send(Piece::More(piece.clone()))),
+            To::Staged(sent, _) => drop(sent.send(Piece::More(pieces.clone()))),
             To::Folder(..) => unreachable!("it is staged"),
         }
-        self.checksum.update(&piece);
+        for piece in &pieces {
+            self.len += piece.len() as u64;
+            self.checksum.update(piece);
+        }
     }
 
-    /// Appends the last piece and makes the file durable under its name. What was begun here may
+    /// Appends the last pieces and makes the file durable under its name. What was begun here may
     /// go on when nobody waits for it any more, and still arrive.
     ///
     /// # Errors
     /// The storage's; where there is such a file.
-    pub(super) async fn finish(mut self, last: Vec<u8>) -> Result<Finished> {
+    pub(super) async fn finish(mut self, last: Vec<Bytes>) -> Result<Finished> {
         self.append(last);
         let fault = fault_point!("storage.write");
         fault.map_err(|fault| generic("drill", fault))?;
@@ -166,7 +167,7 @@ fn write(
                 return Ok(());
             }
             match piece {
-                Ok(Piece::More(piece)) => staged.append(&piece)?,
+                Ok(Piece::More(pieces)) => staged.append(&pieces)?,
                 Ok(Piece::End(writing)) => {
                     let published = staged.publish();
                     drop(writing);

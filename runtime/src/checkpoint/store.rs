@@ -228,8 +228,8 @@ impl CheckpointStore {
         Ok(self.put(&names::segment(id, attempt)?, Over::Spare))
     }
 
-    /// Ends the state of `id` with its last piece, which holds the index: durable when this
-    /// returns, invisible until a manifest names it.
+    /// Ends the state of `id` with its last pieces, of which the very last holds the index: durable
+    /// when this returns, invisible until a manifest names it.
     ///
     /// # Errors
     /// A second segment of one attempt for one checkpoint; storage that is full or fails. The
@@ -238,12 +238,12 @@ impl CheckpointStore {
         &self,
         id: CheckpointId,
         put: Put,
-        last: Vec<u8>,
+        last: Vec<Bytes>,
         mode: SnapshotMode,
         entries: u64,
     ) -> Result<SegmentEntry, StoreError> {
-        let (file, index) = (put.file().to_owned(), frame::index_checksum(&last));
-        let Made { bytes, checksum, index } = self.end(put, last, index).await?;
+        let file = put.file().to_owned();
+        let Made { bytes, checksum, index } = self.end(put, last).await?;
         Ok(SegmentEntry { file, checkpoint: id, mode, bytes, checksum, index, entries })
     }
 
@@ -255,10 +255,10 @@ impl CheckpointStore {
         &self,
         file: String,
         checkpoint: CheckpointId,
-        bytes: Vec<u8>,
+        pieces: Vec<Bytes>,
         entries: u64,
     ) -> Result<SegmentEntry, StoreError> {
-        let Made { bytes, checksum, index } = self.make(&file, bytes).await?;
+        let Made { bytes, checksum, index } = self.make(&file, pieces).await?;
         let mode = SnapshotMode::Delta;
         Ok(SegmentEntry { file, checkpoint, mode, bytes, checksum, index, entries })
     }
@@ -274,14 +274,13 @@ impl CheckpointStore {
         groups: RangeInclusive<KeyGroup>,
         (bytes, entries): (Vec<u8>, u64),
     ) -> Result<RunEntry, StoreError> {
-        let Made { bytes, checksum, index } = self.make(&file, bytes).await?;
+        let Made { bytes, checksum, index } = self.make(&file, vec![bytes.into()]).await?;
         let (first, last) = groups.into_inner();
         Ok(RunEntry { file, first, last, upto, bytes, checksum, index, entries })
     }
 
-    async fn make(&self, file: &str, bytes: Vec<u8>) -> Result<Made, StoreError> {
-        let index = frame::index_checksum(&bytes);
-        self.end(self.put(file, Over::Nothing), bytes, index).await
+    async fn make(&self, file: &str, pieces: Vec<Bytes>) -> Result<Made, StoreError> {
+        self.end(self.put(file, Over::Nothing), pieces).await
     }
 
     /// Begins a file.
@@ -294,9 +293,10 @@ impl CheckpointStore {
         Put::new(file, objects, folder, writing)
     }
 
-    /// Ends a file with its last piece, whose index has this checksum.
-    async fn end(&self, put: Put, last: Vec<u8>, index: u64) -> Result<Made, StoreError> {
+    /// Ends a file with its last pieces, of which the very last holds the index.
+    async fn end(&self, put: Put, last: Vec<Bytes>) -> Result<Made, StoreError> {
         let file = put.file().to_owned();
+        let index = frame::index_checksum(last.last().map_or(&[], |last| last));
         match put.finish(last).await {
             Ok(Finished { len, checksum }) => Ok(Made {
                 bytes: len,
@@ -351,7 +351,7 @@ impl CheckpointStore {
         let (file, path) = (names::manifest(id), self.inner.path.clone());
         let text = manifest_text::write(manifest)?;
         self.still_held(id)?;
-        match self.put(&file, Over::Nothing).finish(text).await {
+        match self.put(&file, Over::Nothing).finish(vec![text.into()]).await {
             Ok(_) => {
                 self.known(|known| known.insert(id, manifest.into()));
                 Ok(())

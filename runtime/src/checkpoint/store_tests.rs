@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::memory::InMemory;
 use riverrun_engine::checkpoint::{CheckpointId, CheckpointKind, Section, SnapshotMode};
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyGroupRange};
 
-use super::testing::{FailingStore, block_on, files_in, manifest, segment, take};
+use super::testing::{FailingStore, block_on, files_in, finished, manifest, segment, take};
 use super::{CheckpointStore, Manifest, RunWriter, SegmentWriter, StateReader, StoreError};
 
 fn ids(numbers: &[u64]) -> Vec<CheckpointId> {
@@ -195,9 +196,9 @@ async fn take_large(
     base: Option<&Manifest>,
 ) -> Manifest {
     let mut writer = SegmentWriter::new();
-    let section = Section { group: KeyGroup(3), entries: 1, bytes: vec![id as u8; bytes] };
+    let section = Section { group: KeyGroup(3), entries: 1, bytes: vec![id as u8; bytes].into() };
     writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
-    let (bytes, entries) = writer.finish();
+    let (bytes, entries) = finished(writer);
     let mode = base.map_or(SnapshotMode::Full, |_| SnapshotMode::Delta);
     let written = store.write_segment(CheckpointId(id), "a", bytes, mode, entries).await;
     let mut manifest = manifest(id, "a");
@@ -289,8 +290,14 @@ fn what_is_put_in_pieces_is_there_once_it_is_whole_or_never() {
         let (id, mode) = (CheckpointId(1), SnapshotMode::Delta);
         let in_pieces = |last: usize| {
             let mut put = store.begin_segment(id, "a").expect("a name");
-            bytes[..bytes.len() - last].chunks(100).for_each(|piece| put.append(piece.to_vec()));
-            (put, bytes[bytes.len() - last..].to_vec())
+            let (first, last) = bytes.split_at(bytes.len() - last);
+            let copies = |pieces: &[&[u8]]| {
+                pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect()
+            };
+            for pieces in first.chunks(100).collect::<Vec<_>>().chunks(3) {
+                put.append(copies(pieces));
+            }
+            (put, copies(&[last]))
         };
         let (put, _) = in_pieces(1_000);
         while files().is_empty() {

@@ -88,10 +88,16 @@ pub(crate) fn segment(groups: std::ops::Range<u16>, salt: u64) -> (Vec<u8>, u64)
         let mut bytes = Vec::new();
         let entry = Entry { op: Op::Put, namespace: &[], key, value };
         entry::write(&mut bytes, entry).expect("short");
-        let section = Section { group: KeyGroup(group), entries: 1, bytes };
+        let section = Section { group: KeyGroup(group), entries: 1, bytes: bytes.into() };
         writer.add(&Uid::new("spend"), "sum", &section).expect("short names");
     }
-    writer.finish()
+    finished(writer)
+}
+
+/// All bytes of a segment, and the number of entries in it.
+pub(crate) fn finished(writer: SegmentWriter) -> (Vec<u8>, u64) {
+    let (pieces, entries) = writer.finish();
+    (pieces.concat(), entries)
 }
 
 impl CheckpointStore {
@@ -104,7 +110,8 @@ impl CheckpointStore {
         mode: SnapshotMode,
         entries: u64,
     ) -> std::result::Result<SegmentEntry, StoreError> {
-        self.end_segment(id, self.begin_segment(id, attempt)?, bytes, mode, entries).await
+        let put = self.begin_segment(id, attempt)?;
+        self.end_segment(id, put, vec![bytes.into()], mode, entries).await
     }
 }
 

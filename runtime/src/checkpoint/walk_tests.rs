@@ -12,7 +12,7 @@ use riverrun_engine::key::KeyGroup;
 use riverrun_engine::state::entry::{self, Entry, Op};
 
 use crate::checkpoint::run::sorted;
-use crate::checkpoint::testing::{FailingStore, block_on};
+use crate::checkpoint::testing::{FailingStore, block_on, finished};
 use crate::checkpoint::view::Trust;
 use crate::checkpoint::walk::Walk;
 use crate::checkpoint::{CheckpointStore, SegmentEntry, SegmentWriter, StateFiles};
@@ -43,7 +43,7 @@ async fn written(
     (is_sorted, changes): &(bool, Vec<Change>),
     model: &mut Model,
 ) -> SegmentEntry {
-    let mut section = Section { group: KeyGroup(0), entries: 0, bytes: Vec::new() };
+    let (mut entries, mut bytes) = (0, Vec::new());
     for (at, (op, key)) in changes.iter().enumerate() {
         let mut value = vec![id as u8; VALUE_BYTES];
         value[0] = at as u8;
@@ -53,9 +53,10 @@ async fn written(
         }
         let value = if *op == Op::Put { &value[..] } else { &[] };
         let entry = Entry { op: *op, namespace: &[], key, value };
-        entry::write(&mut section.bytes, entry).expect("short");
-        section.entries += 1;
+        entry::write(&mut bytes, entry).expect("short");
+        entries += 1;
     }
+    let section = Section { group: KeyGroup(0), entries, bytes: bytes.into() };
     let (uid, mut writer) = (Uid::new("spend"), SegmentWriter::new());
     if *is_sorted {
         let section = sorted(section.group, &[section]).expect("entries");
@@ -63,7 +64,7 @@ async fn written(
     } else {
         writer.add(&uid, "list", &section).expect("short names");
     }
-    let (bytes, entries) = writer.finish();
+    let (bytes, entries) = finished(writer);
     let (id, mode) = (CheckpointId(id), SnapshotMode::Delta);
     store.write_segment(id, "a", bytes, mode, entries).await.expect("writes")
 }

@@ -39,7 +39,7 @@ pub(super) fn merged(snapshots: &[StateSnapshot]) -> Vec<StateSnapshot> {
             let row = Entry { op: Op::Put, namespace, key, value };
             entry::write(&mut bytes, row).expect("short");
         }
-        Section { group, entries, bytes }
+        Section { group, entries, bytes: bytes.into() }
     };
     let state = |(state, groups): (&str, BTreeMap<KeyGroup, Rows>)| StateSnapshot {
         state: state.to_owned(),

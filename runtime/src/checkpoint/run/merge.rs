@@ -272,10 +272,10 @@ async fn squash(
     if writer.is_empty() {
         return Ok(None);
     }
-    let (bytes, entries) = writer.finish();
+    let (pieces, entries) = writer.finish();
     let file = names::squashed(task.upto, &task.attempt, task.number)?;
     pinned.add(file.clone());
-    let entry = store.write_squashed(file, task.upto, bytes, entries).await?;
+    let entry = store.write_squashed(file, task.upto, pieces, entries).await?;
     crash_point!("merge.squashed");
     Ok(Some((entry, by_group)))
 }
@@ -287,14 +287,14 @@ fn short_or_removing(
     group: u16,
     (puts, changes): (Option<Puts<'_>>, &Changes),
 ) -> Result<Section, StoreError> {
-    let mut section = Section { group: KeyGroup(group), entries: 0, bytes: Vec::new() };
+    let mut bytes = Vec::new();
     let written = match puts {
-        Some(puts) => Ok(puts.write(&mut section.bytes)),
-        None => files.overlay(changes)?.write(&mut section.bytes),
+        Some(puts) => Ok(puts.write(&mut bytes)),
+        None => files.overlay(changes)?.write(&mut bytes),
     };
-    section.entries = written.map_err(|error| StoreError::Unwritable {
+    let entries = written.map_err(|error| StoreError::Unwritable {
         checkpoint: task.upto,
         reason: format!("{error:#}"),
     })?;
-    Ok(section)
+    Ok(Section { group: KeyGroup(group), entries, bytes: bytes.into() })
 }

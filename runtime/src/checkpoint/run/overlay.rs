@@ -211,7 +211,7 @@ pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> 
     };
     let mut bytes = removals.to_vec();
     let entries = removed + puts.write(&mut bytes);
-    Ok(Section { group, entries, bytes })
+    Ok(Section { group, entries, bytes: bytes.into() })
 }
 
 /// As [`sorted`], of sections that are not [`RemovalsFirst`].
@@ -221,10 +221,10 @@ pub fn sorted(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> 
 pub fn overlaid(group: KeyGroup, sections: &[Section]) -> anyhow::Result<Section> {
     let (mut overlay, mut bytes) = (Overlay::default(), Vec::new());
     for section in sections {
-        overlay.add(&Bytes::copy_from_slice(&section.bytes))?;
+        overlay.add(&section.bytes)?;
     }
     let entries = overlay.write(&mut bytes)?;
-    Ok(Section { group, entries, bytes })
+    Ok(Section { group, entries, bytes: bytes.into() })
 }
 
 /// With how many entries that are no puts a section begins, and where they end.

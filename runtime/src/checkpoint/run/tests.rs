@@ -74,7 +74,7 @@ proptest! {
         let section = |operations| Section {
             group: KeyGroup(1),
             entries: 0,
-            bytes: bytes_of(operations).to_vec(),
+            bytes: bytes_of(operations),
         };
         let sections = [section(first), section(second)];
         let sorted = sorted(KeyGroup(1), &sections).expect("entries");
@@ -122,7 +122,7 @@ proptest! {
         let section = |operations: Vec<(usize, Operation)>| {
             let operations: Vec<_> = operations.into_iter().map(|(_, own)| own).collect();
             let (group, entries) = (KeyGroup(1), operations.len() as u64);
-            Section { group, entries, bytes: bytes_of(&operations).to_vec() }
+            Section { group, entries, bytes: bytes_of(&operations) }
         };
         let sections = [section(first), section(second)];
         let sorted = sorted(KeyGroup(1), &sections).expect("entries");

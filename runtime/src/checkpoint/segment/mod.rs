@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::frame::index_checksum;
     use crate::checkpoint::run::filter::may_hold;
-    use crate::checkpoint::testing::{block_on, stored};
+    use crate::checkpoint::testing::{block_on, finished, stored};
     use crate::checkpoint::{FormatError, StoreError};
 
     /// Reads `bytes` where the manifest means `whole`.
@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn section(group: u16, bytes: Vec<u8>) -> Section {
-        Section { group: KeyGroup(group), entries: 1 + u64::from(group), bytes }
+        Section { group: KeyGroup(group), entries: 1 + u64::from(group), bytes: bytes.into() }
     }
 
     fn example() -> Vec<u8> {
@@ -98,7 +98,7 @@ mod tests {
         }
         let sorted = sorted(7, 12);
         writer.add_sorted(&Uid::new("spend"), "sum", &sorted).expect("in order");
-        writer.finish().0
+        finished(writer).0
     }
 
     /// Two deletes, then puts of the even numbers below `below`.
@@ -112,7 +112,7 @@ mod tests {
         write(Op::Delete, 3, &[]);
         write(Op::Delete, 5, &[]);
         (0..below).step_by(2).for_each(|key| write(Op::Put, key, &[7; 60]));
-        Section { group: KeyGroup(group), entries, bytes }
+        Section { group: KeyGroup(group), entries, bytes: bytes.into() }
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let mut writer = SegmentWriter::new();
         let (uid, section) = (Uid::new("spend"), sorted(2, 10_000));
         writer.add_sorted(&uid, "sum", &section).expect("in order");
-        let (bytes, entries) = writer.finish();
+        let (bytes, entries) = finished(writer);
         assert_eq!(entries, section.entries);
         block_on(async {
             let index = index_checksum(&bytes);
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn what_does_not_rise_is_no_sorted_section() {
         let mut section = sorted(0, 4);
-        section.bytes.extend_from_within(..);
+        section.bytes = section.bytes.repeat(2).into();
         let error = SegmentWriter::new().add_sorted(&Uid::new("a"), "b", &section);
         assert!(matches!(error, Err(FormatError::Order { .. })), "{error:?}");
     }
@@ -198,13 +198,14 @@ mod tests {
             let uid = Uid::new("spend");
             for writer in [&mut whole, &mut taken] {
                 writer.add(&uid, "timers", &section(group, vec![7; 9])).expect("short names");
+                writer.add(&uid, "long", &section(group, vec![8; 9_000])).expect("short names");
                 writer.add_sorted(&uid, "sum", &sorted(group, 2_000)).expect("in order");
             }
-            pieces.push(taken.take());
+            pieces.append(&mut taken.take());
             assert_eq!(taken.waiting(), 0);
         }
-        let (whole, (last, entries)) = (whole.finish(), taken.finish());
-        pieces.push(last);
+        let (whole, (mut last, entries)) = (finished(whole), taken.finish());
+        pieces.append(&mut last);
         assert!(whole == (pieces.concat(), entries));
     }
 
@@ -220,14 +221,14 @@ mod tests {
                 writer.add(&Uid::new(&uid), &state, &section).expect("short names");
                 expected.push((uid, state, section));
             }
-            let (bytes, entries) = writer.finish();
+            let (bytes, entries) = finished(writer);
             prop_assert_eq!(entries, expected.iter().map(|(_, _, s)| s.entries).sum::<u64>());
             let read: Vec<_> = block_on(async {
                 let index = index_checksum(&bytes);
                 let segment = Segment::open(stored(bytes), index).await.expect("whole");
                 let mut read = Vec::new();
                 for (index, s) in segment.sections().enumerate() {
-                    let bytes = segment.read(index).await.expect("whole").to_vec();
+                    let bytes = segment.read(index).await.expect("whole");
                     assert_eq!(bytes.len() as u64, s.bytes);
                     let section = Section { group: s.group, entries: s.entries, bytes };
                     read.push((s.uid.to_owned(), s.state.to_owned(), section));

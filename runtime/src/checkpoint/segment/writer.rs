@@ -1,11 +1,12 @@
 //! Writes a segment into memory, from where it may be taken in pieces. Called by the coordinator
 //! with parts as they come, and by merges.
 //!
-//! A section is added as it is ([`SegmentWriter::add`]) or, where it is long and in order, so that
-//! it can be read by key ([`SegmentWriter::add_rising`]).
+//! A section is added as it is, without a copy where it is long ([`SegmentWriter::add`]), or, where
+//! it is longer and in order, so that it can be read by key ([`SegmentWriter::add_rising`]).
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use riverrun_engine::checkpoint::Section;
 use riverrun_engine::graph::Uid;
 use riverrun_engine::key::{KeyGroup, KeyHash, hash_bytes};
@@ -17,11 +18,30 @@ use crate::checkpoint::frame::{self, FormatError};
 use crate::checkpoint::run::format::BLOCK_BYTES;
 use crate::checkpoint::run::{Put, filter};
 
+/// A section of so many bytes is not copied.
+const SHARED_FROM: usize = 4 << 10;
+
+/// Where bytes lie in a file, and their checksum.
+struct Block {
+    offset: u64,
+    len: u64,
+    checksum: u64,
+}
+
+impl Block {
+    fn of(offset: u64, bytes: &[u8]) -> Block {
+        Block { offset, len: bytes.len() as u64, checksum: xxh3_64(bytes) }
+    }
+}
+
 /// Writes a segment, section by section.
 #[derive(Debug)]
 pub struct SegmentWriter {
-    /// What was not taken yet, and how much was.
+    /// What was not taken yet, and behind it what still grows.
+    pieces: Vec<Bytes>,
     out: Vec<u8>,
+    /// So many bytes lie before `out`, and so many of them were taken.
+    before: u64,
     taken: u64,
     names: HashMap<Uid, HashMap<String, u32>>,
     name_bytes: Vec<u8>,
@@ -45,7 +65,9 @@ impl SegmentWriter {
     #[must_use]
     pub fn new() -> Self {
         SegmentWriter {
+            pieces: Vec::new(),
             out: frame::begin(&KIND),
+            before: 0,
             taken: 0,
             names: HashMap::new(),
             name_bytes: Vec::new(),
@@ -66,14 +88,27 @@ impl SegmentWriter {
 
     /// How many bytes wait to be taken.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.out.len()
+    pub fn waiting(&self) -> u64 {
+        self.len() - self.taken
+    }
+
+    /// How long the file is so far.
+    fn len(&self) -> u64 {
+        self.before + self.out.len() as u64
     }
 
     /// Takes the file's bytes so far; those of [`SegmentWriter::finish`] follow them.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.taken += self.out.len() as u64;
-        std::mem::take(&mut self.out)
+    pub fn take(&mut self) -> Vec<Bytes> {
+        self.push(Bytes::new());
+        self.taken = self.before;
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// Appends what is not copied.
+    fn push(&mut self, piece: Bytes) {
+        self.before = self.len() + piece.len() as u64;
+        let grown = Bytes::from(std::mem::take(&mut self.out));
+        self.pieces.extend([grown, piece].into_iter().filter(|piece| !piece.is_empty()));
     }
 
     /// Appends one section of state `state` of operator `uid`.
@@ -82,9 +117,13 @@ impl SegmentWriter {
     /// A name that is too long.
     pub fn add(&mut self, uid: &Uid, state: &str, section: &Section) -> Result<(), FormatError> {
         let name = self.name(uid, state)?;
-        let start = self.out.len();
-        self.out.extend_from_slice(&section.bytes);
-        self.end_block((name, section.group, AS_ADDED), start, section.entries, None);
+        let block = Block::of(self.len(), &section.bytes);
+        if section.bytes.len() < SHARED_FROM {
+            self.out.extend_from_slice(&section.bytes);
+        } else {
+            self.push(section.bytes.clone());
+        }
+        self.end_block((name, section.group, AS_ADDED), block, section.entries, None);
         Ok(())
     }
 
@@ -104,14 +143,14 @@ impl SegmentWriter {
         let from = self.out.len();
         self.out.extend_from_slice(removals);
         if removed > 0 {
-            self.end_block((name, group, REMOVALS), from, removed, None);
+            self.end_block((name, group, REMOVALS), self.block(from), removed, None);
         }
         let mut hashes = std::mem::take(&mut self.hashes);
         let mut start = self.out.len();
         let (mut first, mut count) = (None, 0);
         for put in puts {
             if self.out.len() - start >= BLOCK_BYTES {
-                self.end_block((name, group, PUTS), start, count, first.take());
+                self.end_block((name, group, PUTS), self.block(start), count, first.take());
                 (start, count) = (self.out.len(), 0);
             }
             first.get_or_insert(put.entry);
@@ -120,7 +159,7 @@ impl SegmentWriter {
             count += 1;
         }
         if count > 0 {
-            self.end_block((name, group, PUTS), start, count, first);
+            self.end_block((name, group, PUTS), self.block(start), count, first);
             self.filters.push((group, name, filter::build(&hashes)));
         }
         hashes.clear();
@@ -163,22 +202,26 @@ impl SegmentWriter {
         self.add_rising((uid, state, section.group), (removed, removals), puts).map(drop)
     }
 
-    /// What was appended from `start` on is a block.
+    /// What has grown from `start` on.
+    fn block(&self, start: usize) -> Block {
+        Block::of(self.before + start as u64, &self.out[start..])
+    }
+
+    /// What was appended last is a block.
     fn end_block(
         &mut self,
         (name, group, kind): (u32, KeyGroup, u16),
-        start: usize,
+        block: Block,
         entries: u64,
         first: Option<Entry<'_>>,
     ) {
-        let bytes = &self.out[start..];
-        for number in [self.taken + start as u64, bytes.len() as u64, entries] {
+        for number in [block.offset, block.len, entries] {
             self.places.extend_from_slice(&number.to_le_bytes());
         }
         self.places.extend_from_slice(&name.to_le_bytes());
         self.places.extend_from_slice(&group.0.to_le_bytes());
         self.places.extend_from_slice(&kind.to_le_bytes());
-        self.places.extend_from_slice(&xxh3_64(bytes).to_le_bytes());
+        self.places.extend_from_slice(&block.checksum.to_le_bytes());
         let mut row = Vec::new();
         if let Some(first) = first {
             entry::write(&mut row, Entry { value: &[], ..first })
@@ -201,12 +244,13 @@ impl SegmentWriter {
         Ok(name)
     }
 
-    /// The file's bytes, less those that were taken, and the number of entries in it.
+    /// The file's bytes, less those that were taken, and the number of entries in it. The last
+    /// piece holds the index.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<u8>, u64) {
+    pub fn finish(mut self) -> (Vec<Bytes>, u64) {
         let mut filter_places = Vec::new();
         for (group, name, filter) in &self.filters {
-            let offset = self.taken + self.out.len() as u64;
+            let offset = self.len();
             filter::put_place(&mut filter_places, (*group, *name), offset, filter);
             self.out.extend_from_slice(filter);
         }
@@ -216,7 +260,7 @@ impl SegmentWriter {
         self.out.extend_from_slice(&(self.filters.len() as u32).to_le_bytes());
         self.out.extend_from_slice(&filter_places);
         self.out.extend_from_slice(&self.places);
-        frame::end(&KIND, (self.taken, &mut self.out), index, self.blocks, self.entries);
-        (self.out, self.entries)
+        frame::end(&KIND, (self.before, &mut self.out), index, self.blocks, self.entries);
+        (self.take(), self.entries)
     }
 }

@@ -9,11 +9,13 @@ mod spare;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 pub(super) use spare::Spare;
 
 use super::disk::{create_folder, remove, sync_folder};
@@ -26,6 +28,9 @@ pub(super) struct Staged {
     out: File,
     at: StagedName,
     whole: PathBuf,
+    /// What waits until it is a whole page, and how much that is.
+    waiting: VecDeque<Bytes>,
+    waits: usize,
     written: u64,
     /// Where it is one of a kind that is written again and again.
     spare: Option<Arc<Spare>>,
@@ -35,6 +40,9 @@ pub(super) struct Staged {
 #[derive(Debug)]
 struct StagedName(PathBuf);
 
+/// What is written begins and ends with pages, as most systems have them: of a part of a page that
+/// is written over, the rest would be read first.
+const PAGE: usize = 4 << 10;
 /// So many bytes are on their way to the disk while the next are written.
 const PIECE: usize = 512 << 10;
 
@@ -58,32 +66,84 @@ impl Staged {
     pub(super) fn create(whole: &Path, spare: Option<Arc<Spare>>) -> io::Result<Staged> {
         let over = spare.as_ref().and_then(|spare| spare.take());
         let (out, at) = over.map_or_else(|| create_new(whole), Ok)?;
-        Ok(Staged { out, at, whole: whole.to_owned(), written: 0, spare })
+        let (whole, waiting) = (whole.to_owned(), VecDeque::new());
+        Ok(Staged { out, at, whole, waiting, waits: 0, written: 0, spare })
     }
 
-    /// Writes `bytes` behind those before.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(PIECE) {
-            self.out.write_all(piece)?;
-            begin_writeback(&self.out, (self.written, piece.len() as u64));
-            self.written += piece.len() as u64;
+    /// Writes `pieces` behind those before, all whole pages of them at once.
+    pub(super) fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
+        self.waiting.extend(pieces.iter().cloned());
+        self.waits += pieces.iter().map(Bytes::len).sum::<usize>();
+        while self.waits >= PAGE {
+            self.write(PIECE.min(self.waits / PAGE * PAGE))?;
         }
         Ok(())
     }
 
-    /// Makes it durable, then gives it its name, where that is free.
-    pub(super) fn publish(self) -> io::Result<()> {
-        let Staged { out, at, whole, written, spare } = self;
-        if out.metadata()?.len() > written {
-            out.set_len(written)?;
+    /// Writes so many bytes of those that wait.
+    fn write(&mut self, bytes: usize) -> io::Result<()> {
+        let (mut pieces, mut left) = (Vec::new(), bytes);
+        while left > 0 {
+            let mut piece = self.waiting.pop_front().expect("so many bytes wait");
+            if piece.len() > left {
+                self.waiting.push_front(piece.split_off(left));
+            }
+            left -= piece.len();
+            pieces.push(piece);
         }
-        out.sync_all()?;
-        // There are file systems that take what was written only now.
-        drop(out);
-        fs::hard_link(&at.0, &whole)?;
-        drop(at);
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = &mut slices[..];
+        // Empty ones are passed.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.out.write_vectored(left)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => IoSlice::advance_slices(&mut left, written),
+            }
+        }
+        begin_writeback(&self.out, (self.written, bytes as u64));
+        self.written += bytes as u64;
+        self.waits -= bytes;
+        Ok(())
+    }
+
+    /// Writes all that waits, and nothing else is in the file then.
+    fn end(&mut self) -> io::Result<()> {
+        let (bytes, there) = (self.written + self.waits as u64, self.out.metadata()?.len());
+        if there > self.written && self.waits > 0 {
+            self.append(&[Bytes::from_static(&[0; PAGE]).slice(self.waits % PAGE..)])?;
+        }
+        if self.waits > 0 {
+            self.write(self.waits)?;
+        }
+        if there.max(self.written) > bytes {
+            self.out.set_len(bytes)?;
+        }
+        self.written = bytes;
+        Ok(())
+    }
+
+    /// Makes it durable under its name, where that is free. A name that is believed by itself comes
+    /// when the bytes are durable. One of a kind that is written again and again is believed once
+    /// a manifest has it: that comes first, and the disk takes both in one step.
+    pub(super) fn publish(mut self) -> io::Result<()> {
+        self.end()?;
+        let Staged { out, at, whole, written, spare, .. } = self;
         if let Some(spare) = spare {
+            fs::hard_link(&at.0, &whole)?;
+            drop(at);
+            if let Err(error) = out.sync_all() {
+                // What is left of it is removed with all that no manifest has.
+                drop(remove(&whole));
+                return Err(error);
+            }
             spare.published(written);
+        } else {
+            out.sync_all()?;
+            // There are file systems that take what was written only now.
+            drop(out);
+            fs::hard_link(&at.0, &whole)?;
+            drop(at);
         }
         whole.parent().map_or(Ok(()), sync_folder)
     }

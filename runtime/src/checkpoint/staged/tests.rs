@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Spare, Staged};
 
 /// A folder, what is spare in it, and the number of the next file.
@@ -31,7 +33,13 @@ impl World {
     /// A file of `bytes`, in pieces.
     fn write(&mut self, bytes: &[u8]) -> PathBuf {
         let (mut staged, file) = self.begin();
-        bytes.chunks(10_007).for_each(|piece| staged.append(piece).expect("writes"));
+        let pieces: Vec<_> = bytes.chunks(10_007).map(Bytes::copy_from_slice).collect();
+        // With an empty one in each call, and a last call of none.
+        for pieces in pieces.chunks(3).chain([&[][..]]) {
+            let pieces =
+                [&pieces[..pieces.len() / 2], &[Bytes::new()], &pieces[pieces.len() / 2..]];
+            staged.append(&pieces.concat()).expect("writes");
+        }
         staged.publish().expect("publishes");
         assert_eq!(fs::read(&file).expect("reads"), bytes);
         file
@@ -86,7 +94,7 @@ fn at_most_one_is_spare_and_none_when_all_is_over() {
     world.remove(&files[0]);
     assert_eq!(world.names(), ["3#0"], "the last");
     let (mut staged, _) = world.begin();
-    staged.append(b"begun").expect("writes");
+    staged.append(&[Bytes::from_static(b"begun")]).expect("writes");
     drop(staged);
     assert!(world.names().is_empty(), "what is dropped before it is whole goes");
     let last = world.write(&[1; LEN]);

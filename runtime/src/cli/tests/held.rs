@@ -11,6 +11,7 @@ use riverrun_engine::state::{StateKind, StateSpec, TypeShape};
 use riverrun_engine::time::at;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::testing::finished;
 use crate::checkpoint::{CheckpointStore, Manifest, OperatorEntry, SegmentWriter};
 use crate::cli::args::{Arguments, Order, StateOrder};
 use crate::cli::state::Opened;
@@ -124,22 +125,22 @@ impl Held {
     }
 
     fn segment(&self) -> (Vec<u8>, u64) {
-        let mut sections = BTreeMap::<_, Section>::new();
+        let mut sections = BTreeMap::<_, (u64, Vec<u8>)>::new();
         for (state, op, namespace, key, value) in &self.rows {
             // A row of a collection lies where its key does: eight bytes in these states.
             let own = if matches!(*state, "tags" | "by-day") { &key[..8] } else { &key[..] };
             let group = key::hash_bytes(own).group(GROUPS);
-            let empty = || Section { group, entries: 0, bytes: Vec::new() };
-            let section = sections.entry((*state, group)).or_insert_with(empty);
-            section.entries += 1;
+            let (entries, bytes) = sections.entry((*state, group)).or_default();
+            *entries += 1;
             let entry = Entry { op: *op, namespace, key, value };
-            entry::write(&mut section.bytes, entry).expect("short");
+            entry::write(bytes, entry).expect("short");
         }
         let mut writer = SegmentWriter::new();
-        for ((state, _), section) in &sections {
-            writer.add(&Uid::new("spend"), state, section).expect("short names");
+        for ((state, group), (entries, bytes)) in sections {
+            let section = Section { group, entries, bytes: bytes.into() };
+            writer.add(&Uid::new("spend"), state, &section).expect("short names");
         }
-        writer.finish()
+        finished(writer)
     }
 
     /// Writes checkpoint `id` of minute `id`, as changes to `before`.

@@ -2,11 +2,13 @@
 //! switched on, step by step, so that a run may die or wait between any two steps.
 //!
 //! A put writes and syncs a file, gives it its name, syncs the folder. A removal is not synced. A
-//! list comes in any order.
+//! list comes in any order. As in a folder, a segment that is removed is written over by the next
+//! one, and that has its name before it is synced.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use object_store::{
 };
 
 use super::SimDisk;
+use super::tree::Node;
 
 /// At most so many times others go first between two steps.
 const YIELDS: u64 = 3;
@@ -28,6 +31,8 @@ const YIELDS: u64 = 3;
 pub(crate) struct Objects {
     disk: SimDisk,
     root: PathBuf,
+    /// The segment that was removed last, if it was not written over yet.
+    spare: Arc<Mutex<Option<Node>>>,
 }
 
 impl fmt::Display for Objects {
@@ -45,13 +50,17 @@ fn told(at: &Path) -> impl FnOnce(io::Error) -> Error {
     }
 }
 
+fn is_segment(at: &Path) -> bool {
+    at.as_ref().starts_with("segments/")
+}
+
 fn never(what: &'static str) -> Error {
     Error::NotImplemented { operation: what.into(), implementer: "simulated disk".into() }
 }
 
 impl Objects {
     pub(crate) fn below(disk: &SimDisk, root: &std::path::Path) -> Self {
-        Objects { disk: disk.clone(), root: root.to_owned() }
+        Objects { disk: disk.clone(), root: root.to_owned(), spare: Arc::default() }
     }
 
     /// Makes the names in a folder of the store survive a crash.
@@ -67,6 +76,23 @@ impl Objects {
 
     fn place(&self, at: &Path) -> PathBuf {
         self.root.join(at.as_ref())
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Node>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn sync(&self, place: &std::path::Path, node: Node) -> io::Result<()> {
+        self.pause().await;
+        self.disk.writes("sync", place, |tree| {
+            tree.sync(node);
+            Ok(())
+        })
+    }
+
+    async fn link(&self, place: &std::path::Path, node: Node) -> io::Result<()> {
+        self.pause().await;
+        self.disk.writes("link", place, |tree| tree.link(node, place))
     }
 
     /// Lets others go first, or time pass.
@@ -115,6 +141,7 @@ impl ObjectStore for Objects {
         }
         let place = self.place(at);
         let folder = place.parent().unwrap_or(&self.root).to_owned();
+        let over = is_segment(at).then(|| self.spare().take()).flatten();
         self.pause().await;
         let node = self.disk.writes("stage", &place, |tree| {
             // The folders of a store are synced when they are made.
@@ -125,20 +152,31 @@ impl ObjectStore for Objects {
                     tree.sync(node);
                 }
             }
-            let node = tree.nameless();
-            payload.iter().for_each(|bytes| tree.append(node, bytes));
-            Ok(node)
+            let bytes = payload.iter().flatten().copied().collect();
+            Ok(match over {
+                Some(node) => {
+                    tree.overwrite(node, bytes);
+                    node
+                }
+                None => {
+                    let node = tree.nameless();
+                    tree.append(node, &bytes);
+                    node
+                }
+            })
         });
         let node = node.map_err(told(at))?;
-        self.pause().await;
-        let synced = self.disk.writes("sync", &place, |tree| {
-            tree.sync(node);
-            Ok(())
-        });
-        synced.map_err(told(at))?;
-        self.pause().await;
-        let named = self.disk.writes("link", &place, |tree| tree.link(node, &place));
-        named.map_err(told(at))?;
+        if is_segment(at) {
+            self.link(&place, node).await.map_err(told(at))?;
+            if let Err(error) = self.sync(&place, node).await {
+                // That the name stays is no harm: no manifest has it.
+                drop(self.disk.writes("remove", &place, |tree| tree.remove(&place)));
+                return Err(told(at)(error));
+            }
+        } else {
+            self.sync(&place, node).await.map_err(told(at))?;
+            self.link(&place, node).await.map_err(told(at))?;
+        }
         self.pause().await;
         let synced = self.disk.writes("sync folder", &folder, |tree| {
             let node = tree.find(&folder)?;
@@ -182,8 +220,14 @@ impl ObjectStore for Objects {
                 let at = at?;
                 own.pause().await;
                 let place = own.place(&at);
-                let removed = own.disk.writes("remove", &place, |tree| tree.remove(&place));
-                removed.map_err(told(&at))?;
+                let removed = own.disk.writes("remove", &place, |tree| {
+                    let node = tree.find(&place)?;
+                    tree.remove(&place).map(|()| node)
+                });
+                let node = removed.map_err(told(&at))?;
+                if is_segment(&at) {
+                    *own.spare() = Some(node);
+                }
                 own.pause().await;
                 Ok(at)
             }

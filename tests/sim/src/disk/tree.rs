@@ -13,12 +13,16 @@ use crate::chance::Chance;
 pub(super) type Node = u64;
 
 const ROOT: Node = 0;
+/// What is written over is safe in parts of so many bytes: few, as the files here are small.
+const PART: usize = 64;
 
 enum Content {
     File {
         bytes: Vec<u8>,
         /// So many of them are safe.
         synced: usize,
+        /// What is safe instead, where others are written over it.
+        over: Option<Vec<u8>>,
     },
     Folder {
         names: BTreeMap<String, Node>,
@@ -139,7 +143,7 @@ impl Tree {
 
     /// A file without a name.
     pub(super) fn nameless(&mut self) -> Node {
-        self.add(Content::File { bytes: Vec::new(), synced: 0 })
+        self.add(Content::File { bytes: Vec::new(), synced: 0, over: None })
     }
 
     /// Names a file; a name that is taken is refused.
@@ -190,7 +194,7 @@ impl Tree {
     /// Makes a file's bytes or a folder's names safe.
     pub(super) fn sync(&mut self, node: Node) {
         match self.nodes.get_mut(&node) {
-            Some(Content::File { bytes, synced }) => *synced = bytes.len(),
+            Some(Content::File { bytes, synced, over }) => (*synced, *over) = (bytes.len(), None),
             Some(Content::Folder { names, durable, pending }) => {
                 durable.clone_from(names);
                 pending.clear();
@@ -218,6 +222,13 @@ impl Tree {
         }
     }
 
+    /// Writes over a file that was synced, from its beginning, and nothing else is in it then.
+    pub(super) fn overwrite(&mut self, node: Node, with: Vec<u8>) {
+        if let Some(Content::File { bytes, over, .. }) = self.nodes.get_mut(&node) {
+            *over = Some(std::mem::replace(bytes, with));
+        }
+    }
+
     /// The content of the file at `path`.
     pub(super) fn content(&self, path: &Path) -> Vec<u8> {
         self.find(path).map(|node| self.bytes(node).to_vec()).unwrap_or_default()
@@ -236,7 +247,11 @@ impl Tree {
     pub(super) fn lose_power(&mut self, chance: &mut Chance) {
         for content in self.nodes.values_mut() {
             match content {
-                Content::File { bytes, synced } => {
+                Content::File { bytes, synced, over: Some(over) } => {
+                    *bytes = mixture(over, bytes, chance);
+                    *synced = bytes.len();
+                }
+                Content::File { bytes, synced, over: None } => {
                     let kept = chance.within(*synced as u64, bytes.len() as u64) as usize;
                     bytes.truncate(kept);
                     if chance.happens(1, 2) {
@@ -267,6 +282,19 @@ impl Tree {
         named.sort_unstable();
         self.nodes.retain(|node, _| named.binary_search(node).is_ok());
     }
+}
+
+/// What is left where `new` was written over `old`: the length of one of them, parts of both.
+fn mixture(old: &[u8], new: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let length = if chance.happens(1, 2) { old.len() } else { new.len() };
+    let mut left = vec![0; length];
+    for (number, part) in left.chunks_mut(PART).enumerate() {
+        let from = if chance.happens(1, 2) { old } else { new };
+        let from = from.get(number * PART..).unwrap_or_default();
+        let there = part.len().min(from.len());
+        part[..there].copy_from_slice(&from[..there]);
+    }
+    left
 }
 
 #[cfg(test)]
@@ -301,6 +329,32 @@ mod tests {
         assert!(named.len() == 7 && !named.contains(&None), "torn, never gone: {named:?}");
         let written = left(|tree, node| tree.sync(node));
         assert_eq!(written, [None, whole], "gone or whole");
+    }
+
+    #[test]
+    fn what_is_written_over_is_the_old_the_new_or_parts_of_both() {
+        let (old, new) = ([b'o'; 2 * PART], [b'n'; 3 * PART]);
+        let of = |synced: bool| {
+            let all = left(|tree, node| {
+                tree.overwrite(node, old.to_vec());
+                tree.sync(node);
+                tree.sync(ROOT);
+                tree.overwrite(node, new.to_vec());
+                if synced {
+                    tree.sync(node);
+                }
+            });
+            all.into_iter().map(|left| left.expect("it has its name")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(true), [new]);
+        let torn = of(false);
+        let is_of = |left: &[u8], parts: &str| {
+            let first = |part: &[u8]| char::from(if part[0] == 0 { b'0' } else { part[0] });
+            left.chunks(PART).map(first).collect::<String>() == parts
+        };
+        for parts in ["oo", "on", "no", "nn", "oo0", "onn", "non", "nnn", "nn0"] {
+            assert!(torn.iter().any(|left| is_of(left, parts)), "{parts}: {torn:?}");
+        }
     }
 
     #[test]
