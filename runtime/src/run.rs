@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::coordinator::AttemptEnd;
+use crate::attempt::memory::keep_freed;
 use crate::attempt::start::{Attempt, Started};
 use crate::checkpoint::{
     CheckpointStore, LockError, LockInfo, RestoreError, StoreError, StoreLock,
@@ -186,6 +187,7 @@ pub async fn run_here(
     control: Control,
 ) -> Result<Outcome, RunError> {
     install_panic_hook();
+    keep_freed();
     let ended = attempts(job, graph, config, options, &status, control).await;
     status.set_phase(Phase::Ended);
     ended

@@ -62,7 +62,7 @@ pub fn point(name: &str) -> Option<&'static Point> {
 
 /// All points.
 #[rustfmt::skip]
-pub static POINTS: [Point; 64] = [
+pub static POINTS: [Point; 65] = [
     at("start.locked", When::Start, "the checkpoints are locked, nothing is read yet"),
     at("start.decided", When::Start, "who decides has said which checkpoint holds"),
     at("start.recovered", When::Start, "what that checkpoint had prepared is committed again"),
@@ -84,6 +84,8 @@ pub static POINTS: [Point; 64] = [
     at("checkpoint.written", When::Running, "a subtask's state is written, not yet reported"),
     at("checkpoint.whole", When::Running, "the parts of all subtasks are there"),
     at("checkpoint.prepared", When::Running, "every participant knows that all have prepared"),
+    fault("segment.sync", When::Running,
+        "a segment has its name, its bytes are about to become durable"),
     at("checkpoint.delta.synced", When::Running, "the segment is durable, no manifest names it"),
     at("checkpoint.manifest.written", When::Running,
         "the checkpoint is complete, nothing is committed"),

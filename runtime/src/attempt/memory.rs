@@ -87,13 +87,14 @@ fn dealt_in_all(whole: usize, parts: usize) -> usize {
     if parts <= 1 { whole } else { parts * (whole / parts).max(PART_RECORDS) * 5 / 4 }
 }
 
-/// A piece of so many bytes comes and goes before anything else.
+/// What such a piece takes: less than the 32 MiB up to which glibc learns from it.
 const LARGE_BYTES: usize = 4 << 20;
 
-/// Has the allocator keep what is freed for what comes next. That of glibc gives it back to the
-/// system at once as long as no large piece has been freed (`mallopt(3)`, on `M_MMAP_THRESHOLD`):
-/// so what a checkpoint has written would be given back, and asked for page by page by the next.
-fn keep_freed() {
+/// Has the allocator of the process keep what is freed for what comes next. That of glibc gives it
+/// back to the system at once as long as no large piece has been freed (`mallopt(3)`, on
+/// `M_MMAP_THRESHOLD`): so what a checkpoint has written would be given back, and asked for page by
+/// page by the next. After it each thread that allocates may keep 8 MiB that are free.
+pub fn keep_freed() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_BYTES)));
 }
 
@@ -106,7 +107,6 @@ pub fn open(
     divided: &MemoryPlan,
     (job, attempt): (&str, &str),
 ) -> Result<StateMemory, SpillError> {
-    keep_freed();
     let subtasks = needs(graph, plan, config).stateful_subtasks;
     let bytes = divided.resident_per_subtask.0.saturating_mul(subtasks);
     let resident = Arc::new(ResidentMemory::new(usize::try_from(bytes).unwrap_or(usize::MAX)));

@@ -4,7 +4,8 @@
 //! Called by [`super::store`] for whole files, and by whoever makes one as its parts come. In a
 //! folder each piece is written as it is appended, under a name of its own; anywhere else the file
 //! is sent when all of it is there. Invariants: nothing is visible before [`Put::finish`], and
-//! never a part of it; what is dropped before that leaves nothing, soon.
+//! never a part of it, but that a loss of power may leave a part of a segment that no manifest has;
+//! what is dropped before that leaves nothing, soon.
 
 use std::fmt;
 use std::path::PathBuf;

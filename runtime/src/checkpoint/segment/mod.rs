@@ -211,17 +211,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
-            parts: Vec<(String, String, u16, Vec<u8>)>
+        fn what_is_written_is_read_in_however_many_pieces_it_was_taken(
+            parts: Vec<(String, String, u16, Vec<u8>, prop::sample::Index, bool)>
         ) {
-            let mut writer = SegmentWriter::new();
+            let (mut writer, mut pieces) = (SegmentWriter::new(), Vec::new());
             let mut expected = Vec::new();
-            for (uid, state, group, bytes) in parts {
+            for (uid, state, group, mut bytes, longer, taken) in parts {
+                // Some are copied, some are not.
+                bytes.resize(bytes.len() + longer.index(3) * 2_500, group as u8);
                 let section = section(group, bytes);
                 writer.add(&Uid::new(&uid), &state, &section).expect("short names");
                 expected.push((uid, state, section));
+                if taken {
+                    pieces.append(&mut writer.take());
+                }
             }
-            let (bytes, entries) = finished(writer);
+            let (mut last, entries) = writer.finish();
+            pieces.append(&mut last);
+            let bytes = pieces.concat();
             prop_assert_eq!(entries, expected.iter().map(|(_, _, s)| s.entries).sum::<u64>());
             let read: Vec<_> = block_on(async {
                 let index = index_checksum(&bytes);

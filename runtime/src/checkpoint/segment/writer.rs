@@ -89,11 +89,11 @@ impl SegmentWriter {
     /// How many bytes wait to be taken.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.len() - self.taken
+        self.end() - self.taken
     }
 
     /// How long the file is so far.
-    fn len(&self) -> u64 {
+    fn end(&self) -> u64 {
         self.before + self.out.len() as u64
     }
 
@@ -106,7 +106,7 @@ impl SegmentWriter {
 
     /// Appends what is not copied.
     fn push(&mut self, piece: Bytes) {
-        self.before = self.len() + piece.len() as u64;
+        self.before = self.end() + piece.len() as u64;
         let grown = Bytes::from(std::mem::take(&mut self.out));
         self.pieces.extend([grown, piece].into_iter().filter(|piece| !piece.is_empty()));
     }
@@ -117,7 +117,7 @@ impl SegmentWriter {
     /// A name that is too long.
     pub fn add(&mut self, uid: &Uid, state: &str, section: &Section) -> Result<(), FormatError> {
         let name = self.name(uid, state)?;
-        let block = Block::of(self.len(), &section.bytes);
+        let block = Block::of(self.end(), &section.bytes);
         if section.bytes.len() < SHARED_FROM {
             self.out.extend_from_slice(&section.bytes);
         } else {
@@ -250,7 +250,7 @@ impl SegmentWriter {
     pub fn finish(mut self) -> (Vec<Bytes>, u64) {
         let mut filter_places = Vec::new();
         for (group, name, filter) in &self.filters {
-            let offset = self.len();
+            let offset = self.end();
             filter::put_place(&mut filter_places, (*group, *name), offset, filter);
             self.out.extend_from_slice(filter);
         }

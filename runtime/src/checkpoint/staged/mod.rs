@@ -5,17 +5,19 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+mod pages;
 mod spare;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pages::Pages;
+use riverrun_engine::fault_point;
 pub(super) use spare::Spare;
 
 use super::disk::{create_folder, remove, sync_folder};
@@ -25,13 +27,9 @@ use super::disk::{create_folder, remove, sync_folder};
 /// before it is whole, it is removed.
 #[derive(Debug)]
 pub(super) struct Staged {
-    out: File,
+    pages: Pages,
     at: StagedName,
     whole: PathBuf,
-    /// What waits until it is a whole page, and how much that is.
-    waiting: VecDeque<Bytes>,
-    waits: usize,
-    written: u64,
     /// Where it is one of a kind that is written again and again.
     spare: Option<Arc<Spare>>,
 }
@@ -39,12 +37,6 @@ pub(super) struct Staged {
 /// Where the bytes of such a file lie. Dropped, this name is removed.
 #[derive(Debug)]
 struct StagedName(PathBuf);
-
-/// What is written begins and ends with pages, as most systems have them: of a part of a page that
-/// is written over, the rest would be read first.
-const PAGE: usize = 4 << 10;
-/// So many bytes are on their way to the disk while the next are written.
-const PIECE: usize = 512 << 10;
 
 /// Name number `n` for what is to be `whole`.
 fn staged_path(whole: &Path, n: u32) -> PathBuf {
@@ -66,86 +58,46 @@ impl Staged {
     pub(super) fn create(whole: &Path, spare: Option<Arc<Spare>>) -> io::Result<Staged> {
         let over = spare.as_ref().and_then(|spare| spare.take());
         let (out, at) = over.map_or_else(|| create_new(whole), Ok)?;
-        let (whole, waiting) = (whole.to_owned(), VecDeque::new());
-        Ok(Staged { out, at, whole, waiting, waits: 0, written: 0, spare })
+        Ok(Staged { pages: Pages::over(out), at, whole: whole.to_owned(), spare })
     }
 
-    /// Writes `pieces` behind those before, all whole pages of them at once.
+    /// Writes `pieces` behind those before.
     pub(super) fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
-        self.waiting.extend(pieces.iter().cloned());
-        self.waits += pieces.iter().map(Bytes::len).sum::<usize>();
-        while self.waits >= PAGE {
-            self.write(PIECE.min(self.waits / PAGE * PAGE))?;
-        }
-        Ok(())
+        self.pages.append(pieces)
     }
 
-    /// Writes so many bytes of those that wait.
-    fn write(&mut self, bytes: usize) -> io::Result<()> {
-        let (mut pieces, mut left) = (Vec::new(), bytes);
-        while left > 0 {
-            let mut piece = self.waiting.pop_front().expect("so many bytes wait");
-            if piece.len() > left {
-                self.waiting.push_front(piece.split_off(left));
-            }
-            left -= piece.len();
-            pieces.push(piece);
-        }
-        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        let mut left = &mut slices[..];
-        // Empty ones are passed.
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            match self.out.write_vectored(left)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => IoSlice::advance_slices(&mut left, written),
-            }
-        }
-        begin_writeback(&self.out, (self.written, bytes as u64));
-        self.written += bytes as u64;
-        self.waits -= bytes;
-        Ok(())
-    }
-
-    /// Writes all that waits, and nothing else is in the file then.
-    fn end(&mut self) -> io::Result<()> {
-        let (bytes, there) = (self.written + self.waits as u64, self.out.metadata()?.len());
-        if there > self.written && self.waits > 0 {
-            self.append(&[Bytes::from_static(&[0; PAGE]).slice(self.waits % PAGE..)])?;
-        }
-        if self.waits > 0 {
-            self.write(self.waits)?;
-        }
-        if there.max(self.written) > bytes {
-            self.out.set_len(bytes)?;
-        }
-        self.written = bytes;
-        Ok(())
-    }
-
-    /// Makes it durable under its name, where that is free. A name that is believed by itself comes
-    /// when the bytes are durable. One of a kind that is written again and again is believed once
-    /// a manifest has it: that comes first, and the disk takes both in one step.
-    pub(super) fn publish(mut self) -> io::Result<()> {
-        self.end()?;
-        let Staged { out, at, whole, written, spare, .. } = self;
-        if let Some(spare) = spare {
-            fs::hard_link(&at.0, &whole)?;
-            drop(at);
-            if let Err(error) = out.sync_all() {
-                // What is left of it is removed with all that no manifest has.
-                drop(remove(&whole));
-                return Err(error);
-            }
-            spare.published(written);
-        } else {
-            out.sync_all()?;
+    /// Makes it durable under its name, where that is free. A file that is believed by its name
+    /// gets it when its bytes are durable. One of a kind that is written again and again is
+    /// believed once a manifest has it: it gets its name first, and many disks take both at once.
+    pub(super) fn publish(self) -> io::Result<()> {
+        let Staged { pages, at, whole, spare } = self;
+        let (file, written) = pages.end()?;
+        let sync_names = || whole.parent().map_or(Ok(()), sync_folder);
+        let Some(spare) = spare else {
+            file.sync_all()?;
             // There are file systems that take what was written only now.
-            drop(out);
+            drop(file);
             fs::hard_link(&at.0, &whole)?;
             drop(at);
+            return sync_names();
+        };
+        fs::hard_link(&at.0, &whole)?;
+        drop(at);
+        let synced = fault_point!("segment.sync").map_err(io::Error::other);
+        let synced = synced.and_then(|()| file.sync_all());
+        drop(file);
+        match synced.and_then(|()| sync_names()) {
+            Ok(()) => {
+                spare.published(written);
+                Ok(())
+            }
+            Err(error) => {
+                // So that it can be written anew. Where even that fails, the name goes with all
+                // that no manifest has.
+                drop(remove(&whole));
+                Err(error)
+            }
         }
-        whole.parent().map_or(Ok(()), sync_folder)
     }
 }
 
@@ -164,15 +116,3 @@ fn create_new(whole: &Path) -> io::Result<(File, StagedName)> {
         }
     }
 }
-
-/// Tells the system that these bytes of `file`, from so many on so many, may go to the disk at
-/// once. Only a hint: what fails in it fails again when the file is synced.
-#[cfg(target_os = "linux")]
-fn begin_writeback(file: &File, (from, len): (u64, u64)) {
-    // Linux begins to write what is to leave its cache; what is not written yet stays there.
-    let len = std::num::NonZeroU64::new(len);
-    let _hint = rustix::fs::fadvise(file, from, len, rustix::fs::Advice::DontNeed);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn begin_writeback(_file: &File, _bytes: (u64, u64)) {}

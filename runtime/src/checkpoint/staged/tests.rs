@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::pages::PAGE;
 use super::{Spare, Staged};
 
 /// A folder, what is spare in it, and the number of the next file.
@@ -83,6 +84,27 @@ fn what_is_removed_is_written_over_whatever_its_length() {
         assert_eq!(inode(&other), before);
         world.spare.published(u64::MAX);
         world.remove(&other);
+    }
+}
+
+#[test]
+fn nothing_of_what_was_written_over_is_left_wherever_pages_end() {
+    let edges = |pages: usize| [pages * PAGE - 1, pages * PAGE, pages * PAGE + 1];
+    let lens: Vec<_> =
+        [0, 1].into_iter().chain(edges(1)).chain(edges(2)).chain(edges(30)).collect();
+    for before in &lens {
+        for len in &lens {
+            let mut world = World::new();
+            let old = world.write(&vec![1; *before]);
+            // As if it were about as long.
+            world.spare.published(*before as u64);
+            world.remove(&old);
+            let kept = world.names().len();
+            assert_eq!(kept, 1, "{before} bytes");
+            let file = world.write(&vec![2; *len]);
+            assert_eq!(world.names().len(), 1, "{before} bytes, then {len}");
+            world.remove(&file);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //! switched on, step by step, so that a run may die or wait between any two steps.
 //!
 //! A put writes and syncs a file, gives it its name, syncs the folder. A removal is not synced. A
-//! list comes in any order. As in a folder, a segment that is removed is written over by the next
-//! one, and that has its name before it is synced.
+//! list comes in any order. As in a folder, a segment that is removed is written over by that of the
+//! next checkpoint, which has its name before it is synced.
 
 use std::fmt;
 use std::io;
@@ -52,6 +52,11 @@ fn told(at: &Path) -> impl FnOnce(io::Error) -> Error {
 
 fn is_segment(at: &Path) -> bool {
     at.as_ref().starts_with("segments/")
+}
+
+/// Whether it is the segment of a checkpoint, and not one that a merge has made.
+fn is_of_checkpoint(at: &Path) -> bool {
+    is_segment(at) && at.as_ref().matches('.').count() == 1
 }
 
 fn never(what: &'static str) -> Error {
@@ -141,7 +146,7 @@ impl ObjectStore for Objects {
         }
         let place = self.place(at);
         let folder = place.parent().unwrap_or(&self.root).to_owned();
-        let over = is_segment(at).then(|| self.spare().take()).flatten();
+        let over = is_of_checkpoint(at).then(|| self.spare().take()).flatten();
         self.pause().await;
         let node = self.disk.writes("stage", &place, |tree| {
             // The folders of a store are synced when they are made.
@@ -166,10 +171,10 @@ impl ObjectStore for Objects {
             })
         });
         let node = node.map_err(told(at))?;
-        if is_segment(at) {
+        if is_of_checkpoint(at) {
             self.link(&place, node).await.map_err(told(at))?;
             if let Err(error) = self.sync(&place, node).await {
-                // That the name stays is no harm: no manifest has it.
+                // So that it can be written anew.
                 drop(self.disk.writes("remove", &place, |tree| tree.remove(&place)));
                 return Err(told(at)(error));
             }

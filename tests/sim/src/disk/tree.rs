@@ -222,10 +222,11 @@ impl Tree {
         }
     }
 
-    /// Writes over a file that was synced, from its beginning, and nothing else is in it then.
+    /// Writes over a file from its beginning, and nothing else is in it then.
     pub(super) fn overwrite(&mut self, node: Node, with: Vec<u8>) {
         if let Some(Content::File { bytes, over, .. }) = self.nodes.get_mut(&node) {
-            *over = Some(std::mem::replace(bytes, with));
+            let before = std::mem::replace(bytes, with);
+            over.get_or_insert(before);
         }
     }
 
