@@ -2,8 +2,8 @@
 //! switched on, step by step, so that a run may die or wait between any two steps.
 //!
 //! A put writes and syncs a file, gives it its name, syncs the folder. A removal is not synced. A
-//! list comes in any order. As in a folder, a segment that is removed is written over by that of the
-//! next checkpoint, which has its name before it is synced.
+//! list comes in any order. As in a folder, a segment that is removed is written over by that of
+//! the next checkpoint, which has its name before it is synced.
 
 use std::fmt;
 use std::io;
