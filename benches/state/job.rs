@@ -202,7 +202,7 @@ pub(crate) fn config(work: Work, folder: &Path) -> Config {
     config
 }
 
-/// So often a run is looked at. Much more often would be a load of its own.
+/// So often a run is looked at: seldom enough to leave the cores to it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A run under way.

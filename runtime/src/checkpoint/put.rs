@@ -100,7 +100,7 @@ impl Put {
         match &mut self.to {
             To::Objects(_, known) => known.extend_from_slice(&pieces),
             // Where it has failed it has ended.
-            To::Staged(sent, _) => drop(sent.send(Piece::More(pieces.clone()))),
+            To::Staged(to, _) => drop(to.send(Piece::More(pieces.clone()))),
             To::Folder(..) => unreachable!("it is staged"),
         }
         for piece in &pieces {

@@ -68,7 +68,8 @@ impl Staged {
 
     /// Makes it durable under its name, where that is free. A file that is believed by its name
     /// gets it when its bytes are durable. One of a kind that is written again and again is
-    /// believed once a manifest has it: it gets its name first, and many disks take both at once.
+    /// believed once a manifest has it: it gets its name first, so that a journal can take both in
+    /// one step.
     pub(super) fn publish(self) -> io::Result<()> {
         let Staged { pages, at, whole, spare } = self;
         let (file, written) = pages.end()?;
