@@ -21,6 +21,7 @@ mod row;
 mod silence;
 mod spilled;
 mod sums;
+mod threads;
 mod timers;
 
 /// At which size the rows are measured.

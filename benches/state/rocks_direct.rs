@@ -2,8 +2,12 @@
 //! caches and write buffers in one budget.
 
 use anyhow::Context as _;
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Options, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, Options, WaitForCompactOptions, WriteOptions,
+};
 use tempfile::TempDir;
+
+use super::threads::side_by_side;
 
 /// The sums of all keys.
 pub(crate) struct Direct {
@@ -32,6 +36,20 @@ impl Direct {
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
         Ok(Direct { db, unlogged, _folder: folder })
+    }
+
+    /// Adds 1 to the sum of each of `keys`; so many threads, each with keys of its own, do it side
+    /// by side. Answers the sum of the sums.
+    pub(crate) fn add_all(&self, keys: &[u64], threads: u64) -> anyhow::Result<u64> {
+        side_by_side(0..threads, |thread| {
+            let own = keys.iter().filter(|key| **key % threads == thread);
+            own.map(|key| self.add(*key, 1)).try_fold(0, |sum: u64, new| Ok(sum.wrapping_add(new?)))
+        })
+    }
+
+    /// Waits until nothing is left to merge, so that what came before is no burden.
+    pub(crate) fn settle(&self) -> anyhow::Result<()> {
+        Ok(self.db.wait_for_compact(&WaitForCompactOptions::default())?)
     }
 
     /// Adds to the sum of `key`, and answers what it is then.

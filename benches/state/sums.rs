@@ -1,8 +1,9 @@
 //! A running sum, and a window's count, in the engine's state as its operators do it: a batch at a
-//! time, hash once, read ahead the sums that are spilled, update, give memory back. Within a budget
-//! deltas are cut and written as of a job with checkpoints, and thrown away.
+//! time, hash once, read ahead the sums that are spilled, update, give memory back. Within a budget,
+//! shared by subtasks, deltas are cut and written as of a job with checkpoints, and thrown away.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use riverrun::engine::checkpoint::SnapshotMode;
 use riverrun::engine::data::Rmp;
@@ -17,8 +18,8 @@ use riverrun::runtime::state::memory::{MemoryNeeds, MemoryPlan};
 use riverrun::runtime::state::{SPILLING, SpillPlace, spill_door};
 use tempfile::TempDir;
 
-/// Updates from one delta to the next, within a budget: about a second's.
-const DELTA_UPDATES: usize = 1 << 20;
+/// From one delta to the next, within a budget.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is done with each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,28 +40,30 @@ pub(crate) struct Sums {
     hashes: Vec<KeyHash>,
     /// Keys, each with what is added to it.
     items: Vec<(u64, u64)>,
-    /// Updates since the last delta; none are cut where there is no budget.
-    since_delta: Option<usize>,
-    _folder: TempDir,
+    /// When the last delta was cut; none are where there is no budget.
+    cut: Option<Instant>,
+    _folder: Arc<TempDir>,
 }
 
 impl Sums {
     /// All in memory.
     pub(crate) fn resident() -> anyhow::Result<Sums> {
-        Sums::with(ResidentMemory::new(usize::MAX), None, tempfile::tempdir()?)
+        let memory = Arc::new(ResidentMemory::new(usize::MAX));
+        Sums::with((0, 1), memory, None, Arc::new(tempfile::tempdir()?))
     }
 
-    /// In `budget` as a process divides it; the rest is spilled.
-    pub(crate) fn within(budget: Bytes) -> anyhow::Result<Sums> {
+    /// Of so many subtasks in `budget`, as a process divides it; the rest is spilled.
+    pub(crate) fn within(budget: Bytes, subtasks: u32) -> anyhow::Result<Vec<Sums>> {
         let needs = MemoryNeeds {
-            stateful_subtasks: 1,
+            stateful_subtasks: subtasks.into(),
             channel_records: 0,
             connectors: Bytes::default(),
             spilling: SPILLING,
         };
         let plan = MemoryPlan::divide(budget, &needs)?;
-        let folder = tempfile::tempdir()?;
-        let resident = ResidentMemory::new(usize::try_from(plan.resident_per_subtask.0)?);
+        let folder = Arc::new(tempfile::tempdir()?);
+        let resident = plan.resident_per_subtask.0 * u64::from(subtasks);
+        let resident = Arc::new(ResidentMemory::new(usize::try_from(resident)?));
         let place = SpillPlace {
             dir: folder.path().to_path_buf(),
             job: "bench".to_owned(),
@@ -68,34 +71,28 @@ impl Sums {
             memory: plan.spill,
             lent: Bytes(resident.lent_max() as u64),
         };
-        Sums::with(resident, spill_door(&place)?, folder)
+        let door = spill_door(&place)?;
+        let one =
+            |index| Sums::with((index, subtasks), resident.clone(), door.clone(), folder.clone());
+        (0..subtasks).map(one).collect()
     }
 
     fn with(
-        memory: ResidentMemory,
+        (index, subtasks): (u32, u32),
+        memory: Arc<ResidentMemory>,
         door: Option<Arc<dyn SpillDoor>>,
-        folder: TempDir,
+        folder: Arc<TempDir>,
     ) -> anyhow::Result<Sums> {
-        let mut declare = Declare::<u64>::new(KeyGroupRange::all(KEY_GROUPS), true);
+        let range = KeyGroupRange::of_subtask(index, subtasks, KEY_GROUPS);
+        let mut declare = Declare::<u64>::new(range, true);
         let sums = declare.table::<u64, _>("sum", Rmp);
         let counts = declare.sliced_merging("count", |held: &mut u64, later| *held += later);
         let (mut store, _) = declare.finish();
-        let memory = Arc::new(memory);
-        store.limit(memory.clone(), door, (&Uid::new("bench"), 0));
+        store.limit(memory.clone(), door, (&Uid::new("bench"), index));
         let hasher = KeyHasher::default();
         let (hashes, items) = (Vec::new(), Vec::new());
-        let since_delta = (memory.bytes_max() < usize::MAX).then_some(0);
-        Ok(Sums {
-            store,
-            sums,
-            counts,
-            memory,
-            hasher,
-            hashes,
-            items,
-            since_delta,
-            _folder: folder,
-        })
+        let cut = (memory.bytes_max() < usize::MAX).then(Instant::now);
+        Ok(Sums { store, sums, counts, memory, hasher, hashes, items, cut, _folder: folder })
     }
 
     /// What is written for checkpoints, and cut.
@@ -108,16 +105,11 @@ impl Sums {
         self.memory.taken()
     }
 
-    /// Adds 1 for each key; answers the sum of what was answered.
+    /// Adds 1 for each key of this subtask's; answers the sum of what was answered.
     pub(crate) fn add(&mut self, update: Update, keys: &[u64]) -> anyhow::Result<u64> {
         let mut answered = 0_u64;
-        for batch in keys.chunks(BATCH_RECORDS) {
-            self.hashes.clear();
-            self.items.clear();
-            for key in batch {
-                self.hashes.push(self.hasher.hash(key)?);
-                self.items.push((*key, 1));
-            }
+        let mut keys = keys.iter();
+        while self.next_batch(&mut keys)? {
             match update {
                 Update::Sum => answered = answered.wrapping_add(self.add_sums()?),
                 Update::Count => {
@@ -127,15 +119,31 @@ impl Sums {
                 }
             }
             self.store.relieve()?;
-            if let Some(updates) = &mut self.since_delta {
-                *updates += batch.len();
-                if *updates >= DELTA_UPDATES {
-                    *updates = 0;
-                    drop(self.store.snapshot(SnapshotMode::Delta)?);
-                }
+            if let Some(cut) = &mut self.cut
+                && cut.elapsed() >= INTERVAL
+            {
+                *cut = Instant::now();
+                drop(self.store.snapshot(SnapshotMode::Delta)?);
             }
         }
         Ok(answered)
+    }
+
+    /// Takes the next keys of this subtask's; whether there are any.
+    fn next_batch(&mut self, keys: &mut std::slice::Iter<'_, u64>) -> anyhow::Result<bool> {
+        self.hashes.clear();
+        self.items.clear();
+        for key in keys {
+            let hash = self.hasher.hash(key)?;
+            if self.store.range().contains(hash.group(KEY_GROUPS)) {
+                self.hashes.push(hash);
+                self.items.push((*key, 1));
+            }
+            if self.items.len() == BATCH_RECORDS {
+                break;
+            }
+        }
+        Ok(!self.items.is_empty())
     }
 
     fn add_sums(&mut self) -> anyhow::Result<u64> {

@@ -52,8 +52,9 @@ impl<K: Key, V> Leaving<'_, K, V> {
     }
 
     /// Puts `all` into the table, but for at most so many that were not used since they were last
-    /// looked at, of those behind the first `hand`; answers where that ends. Whoever puts all into
-    /// new places leaves no marks of places once taken, which would fill them up.
+    /// looked at, of those that belong at the place `hand` or behind it; answers where that ends.
+    /// Whoever puts all into new places leaves no marks of places once taken, which would fill them
+    /// up.
     pub(super) fn unused(
         &mut self,
         all: HashTable<Slot<K, V>>,
@@ -61,21 +62,31 @@ impl<K: Key, V> Leaving<'_, K, V> {
         at_most: usize,
     ) -> Result<usize> {
         let Leaving { slots, then, group, logs, layout, dirty, cold } = self;
+        let places = all.num_buckets();
         let (mut left, mut next) = (0, 0);
-        for (at, mut slot) in all.into_iter().enumerate() {
-            let asked = at >= hand && left < at_most;
+        for mut slot in all {
+            let place = home(slot.mark, places);
+            let asked = place >= hand && left < at_most;
+            if asked {
+                next = place + 1;
+            }
             if asked && !slot.mark.take_touched() {
                 leave(slot, (then, *group, *dirty), logs, &mut **layout, cold)?;
                 left += 1;
             } else {
                 slots.insert_unique(slot.mark.hash(), slot, |slot| slot.mark.hash());
             }
-            if asked {
-                next = slots.len();
-            }
         }
-        Ok(if next >= slots.len() { 0 } else { next })
+        Ok(if left < at_most { 0 } else { next })
     }
+}
+
+/// Where a table of so many places (a power of two) puts an entry if nothing is there yet, and near
+/// which it lies otherwise: a place that entries which come and go do not move. Places are taken by
+/// the last bits of a hash, and walked in their order; were they not, who is asked next to leave
+/// would only be chosen worse.
+fn home(mark: Mark, places: usize) -> usize {
+    mark.hash() as usize & (places - 1)
 }
 
 fn leave<K: Key, V>(

@@ -216,7 +216,7 @@ pub(super) struct Segment<K, V> {
     pub(super) whole: bool,
     /// How many entries it is likely to get, as far as that is known.
     pub(super) expected: u16,
-    /// As many entries are before the one that is looked at next to leave.
+    /// The place from which on entries are asked next whether they are used.
     pub(super) hand: u16,
 }
 

@@ -95,6 +95,15 @@ impl Objects {
         })
     }
 
+    async fn sync_folder(&self, folder: &std::path::Path) -> io::Result<()> {
+        self.pause().await;
+        self.disk.writes("sync folder", folder, |tree| {
+            let node = tree.find(folder)?;
+            tree.sync(node);
+            Ok(())
+        })
+    }
+
     async fn link(&self, place: &std::path::Path, node: Node) -> io::Result<()> {
         self.pause().await;
         self.disk.writes("link", place, |tree| tree.link(node, place))
@@ -173,7 +182,11 @@ impl ObjectStore for Objects {
         let node = node.map_err(told(at))?;
         if is_of_checkpoint(at) {
             self.link(&place, node).await.map_err(told(at))?;
-            if let Err(error) = self.sync(&place, node).await {
+            let synced = match self.sync(&place, node).await {
+                Ok(()) => self.sync_folder(&folder).await,
+                failed => failed,
+            };
+            if let Err(error) = synced {
                 // So that it can be written anew.
                 drop(self.disk.writes("remove", &place, |tree| tree.remove(&place)));
                 return Err(told(at)(error));
@@ -181,14 +194,8 @@ impl ObjectStore for Objects {
         } else {
             self.sync(&place, node).await.map_err(told(at))?;
             self.link(&place, node).await.map_err(told(at))?;
+            self.sync_folder(&folder).await.map_err(told(at))?;
         }
-        self.pause().await;
-        let synced = self.disk.writes("sync folder", &folder, |tree| {
-            let node = tree.find(&folder)?;
-            tree.sync(node);
-            Ok(())
-        });
-        synced.map_err(told(at))?;
         self.pause().await;
         Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
     }
