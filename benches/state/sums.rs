@@ -1,6 +1,6 @@
 //! A running sum, and a window's count, in the engine's state as its operators do it: a batch at a
-//! time, hash once, read ahead the sums that are spilled, update, give memory back. Within a budget,
-//! shared by subtasks, deltas are cut and written as of a job with checkpoints, and thrown away.
+//! time, hash once, read ahead what is spilled, update, give memory back. Within a budget, which
+//! subtasks share, deltas are cut and written as of a job with checkpoints, and thrown away.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
