@@ -47,7 +47,7 @@ impl Direct {
         })
     }
 
-    /// Waits until nothing is left to merge, so that what came before is no burden.
+    /// Waits until nothing is left to merge, so that what came before burdens nobody.
     pub(crate) fn settle(&self) -> anyhow::Result<()> {
         Ok(self.db.wait_for_compact(&WaitForCompactOptions::default())?)
     }

@@ -63,6 +63,8 @@ impl<K: Key, V> Leaving<'_, K, V> {
     ) -> Result<usize> {
         let Leaving { slots, then, group, logs, layout, dirty, cold } = self;
         let places = all.num_buckets();
+        // Behind the last place the round is over; so it is where the table became smaller.
+        let hand = if hand < places { hand } else { 0 };
         let (mut left, mut next) = (0, 0);
         for mut slot in all {
             let place = home(slot.mark, places);

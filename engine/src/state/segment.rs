@@ -319,6 +319,7 @@ impl<K, V> Segment<K, V> {
         };
         self.depth += 1;
         half.depth = self.depth;
+        half.hand = self.hand;
         Some(half)
     }
 }

@@ -108,6 +108,18 @@ fn each_is_asked_once_in_a_round() {
     assert!(here > 390, "{here} after {rounds} rounds");
 }
 
+#[test]
+fn behind_the_last_place_a_round_begins() {
+    let (mut store, slot) = spilling(1);
+    add(&mut store, slot, 0..840);
+    let table = store.get_mut(slot);
+    table.thin(false).expect("spills");
+    assert_eq!(table.len_here(), 840, "all was used");
+    table.segments[0].hand = 1_024;
+    table.thin(false).expect("spills");
+    assert_eq!(table.len_here(), 735, "an eighth left");
+}
+
 /// Of a segment that would soon grow, an eighth leaves: what was not used since the look before.
 /// It goes on where it stopped, so that what stays is not asked first the next time.
 #[test]
