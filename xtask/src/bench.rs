@@ -8,6 +8,7 @@ use clap::Args;
 use crate::bench_state;
 use crate::cargo;
 use crate::say::{Progress, spoken};
+use crate::tools::{self, Tool};
 
 /// What `cargo xtask bench` can be told.
 #[derive(Args)]
@@ -24,27 +25,32 @@ pub(crate) struct Options {
 struct Bench {
     words: &'static [&'static str],
     building: &'static str,
+    needs: &'static [Tool],
 }
 
 const JOBS: Bench = Bench {
     words: &["bench", "--package", "riverrun", "--no-default-features", "--bench", "jobs"],
     building: "building bench `jobs` for speed; the first time takes minutes",
+    needs: &[],
 };
 
 const KERNELS: Bench = Bench {
     words: &["bench", "--package", "riverrun-engine", "--bench", "kernels"],
     building: "building bench `kernels` for speed; the first time takes minutes",
+    needs: &[],
 };
 
 const ROCKSDB: Bench = Bench {
     words: &["bench", "--package", "riverrun", "--features", "rocksdb", "--bench", "state"],
     building: "building bench `state` for speed, with RocksDB: the first time takes half an hour",
+    needs: &tools::ROCKSDB,
 };
 
 /// A program, since it runs itself in several roles.
 const KAFKA: Bench = Bench {
     words: &["run", "--release", "--package", "riverrun-kafka-bench"],
     building: "building engine and bare loop for speed: librdkafka takes minutes once",
+    needs: &tools::KAFKA,
 };
 
 /// Builds and runs; whether the bench succeeded, its check against the oracle included.
@@ -61,6 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         Some((first, rest)) if first == "kafka" => (KAFKA, rest),
         _ => (JOBS, options.arguments.as_slice()),
     };
+    tools::ensure(bench.needs, &progress)?;
     progress.say(bench.building);
     let built = match bench.words {
         ["run", words @ ..] => cargo::command(&["build"]).args(words).status(),

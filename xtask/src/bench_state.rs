@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::cargo;
 use crate::say::{Progress, spoken};
+use crate::tools;
 
 /// The groups of rows of `benches/state`.
 const GROUPS: [&str; 8] =
@@ -40,6 +41,7 @@ pub(crate) fn run(words: &[String], progress: &Progress) -> Result<bool> {
             _ => bail!("bench state {word}: there is --json, and --full for the real sizes"),
         }
     }
+    tools::ensure(&tools::ROCKSDB, progress)?;
     progress.say("building benches `jobs` and `state` for speed: RocksDB takes minutes once");
     let words = ["bench", "--package", "riverrun", "--bench", "jobs", "--bench", "state"];
     let built = cargo::command(&words).arg("--no-run").status();

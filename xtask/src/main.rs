@@ -12,6 +12,7 @@ mod drill;
 mod sim;
 mod tally;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, quickest first. All of it is built with one
 //! profile into one target folder. What needs no C++ runs first; then RocksDB is built, once, and
-//! what needs it follows: after that, a run without changes there takes no longer for it.
+//! what needs it follows: after that, a run without changes there takes no longer for it. What is
+//! missing for any of it is installed, or named, before the first step.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use clap::Args;
 use crate::cargo;
 use crate::say::{Progress, spoken};
 use crate::tally::Tally;
+use crate::tools::{self, Tool};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
@@ -32,22 +34,8 @@ struct Step {
     what: &'static str,
     /// The cargo command.
     words: &'static [&'static str],
-    /// What it needs, and how to get it.
-    needs: Option<Need>,
-}
-
-/// Something a step cannot do without.
-struct Need {
-    /// A program that answers to `--version`: a subcommand of cargo, or one of its own.
-    tool: Tool,
-    remedy: &'static str,
-    /// Whether the step is skipped, not failed, where it is missing.
-    optional: bool,
-}
-
-enum Tool {
-    Cargo(&'static str),
-    Own(&'static str),
+    /// What it cannot do without. It is skipped where only something optional is missing.
+    needs: &'static [Tool],
 }
 
 /// How a step ended.
@@ -55,30 +43,16 @@ enum Outcome {
     Passed,
     Failed,
     /// With what to do about it.
-    Skipped(&'static str),
-    /// Failed for want of something, with what to do about it.
-    Missing(&'static str),
+    Skipped(String),
 }
 
 /// Needs Rust and a C linker.
 const STEPS: [Step; 9] = [
-    Step {
-        what: "format",
-        words: &["fmt", "--all", "--check"],
-        needs: Some(Need {
-            tool: Tool::Cargo("fmt"),
-            remedy: "install rustfmt: `rustup component add rustfmt`",
-            optional: false,
-        }),
-    },
+    Step { what: "format", words: &["fmt", "--all", "--check"], needs: &[Tool::Rustfmt] },
     Step {
         what: "dependencies: licences, bans, sources",
         words: &["deny", "check", "licenses", "bans", "sources"],
-        needs: Some(Need {
-            tool: Tool::Cargo("deny"),
-            remedy: "to check them here too: `cargo install --locked cargo-deny`",
-            optional: true,
-        }),
+        needs: &[Tool::Deny],
     },
     Step {
         what: "lints",
@@ -93,12 +67,12 @@ const STEPS: [Step; 9] = [
             "-D",
             "warnings",
         ],
-        needs: Some(CLIPPY),
+        needs: &[Tool::Clippy],
     },
     Step {
         what: "examples build (the tests below run them)",
         words: &["build", "--package", "riverrun", "--examples", "--no-default-features"],
-        needs: None,
+        needs: &[],
     },
     Step {
         what: "tests: unit, property, house rules, compile errors, restore, examples",
@@ -113,7 +87,7 @@ const STEPS: [Step; 9] = [
             "--tests",
             "--no-fail-fast",
         ],
-        needs: None,
+        needs: &[],
     },
     Step {
         what: "documentation's examples",
@@ -126,7 +100,7 @@ const STEPS: [Step; 9] = [
             "--doc",
             "--no-fail-fast",
         ],
-        needs: None,
+        needs: &[],
     },
     Step {
         what: "lints of `state export` (arrow and parquet take about a minute, once)",
@@ -141,7 +115,7 @@ const STEPS: [Step; 9] = [
             "-D",
             "warnings",
         ],
-        needs: Some(CLIPPY),
+        needs: &[Tool::Clippy],
     },
     Step {
         what: "tests of `state export`: Parquet and Arrow files, read again",
@@ -155,12 +129,12 @@ const STEPS: [Step; 9] = [
             "--no-fail-fast",
             "export",
         ],
-        needs: None,
+        needs: &[],
     },
     Step {
         what: "checkpoints on S3, against a server of the registry",
         words: &["test", "--manifest-path", "tests/s3/Cargo.toml", "--no-fail-fast"],
-        needs: None,
+        needs: &[],
     },
 ];
 
@@ -169,11 +143,7 @@ const ROCKSDB_STEPS: [Step; 3] = [
     Step {
         what: "RocksDB builds (its C++ takes about 12 minutes on two cores, once)",
         words: &["build", "--package", "riverrun-runtime", "--features", "rocksdb"],
-        needs: Some(Need {
-            tool: Tool::Own("clang++"),
-            remedy: "install clang and its library: `apt-get install clang libclang-dev`",
-            optional: false,
-        }),
+        needs: &tools::ROCKSDB,
     },
     Step {
         what: "lints of what needs RocksDB",
@@ -190,7 +160,7 @@ const ROCKSDB_STEPS: [Step; 3] = [
             "-D",
             "warnings",
         ],
-        needs: Some(CLIPPY),
+        needs: &[Tool::Clippy],
     },
     Step {
         what: "tests of what needs RocksDB: the runtime's, whole jobs",
@@ -207,7 +177,7 @@ const ROCKSDB_STEPS: [Step; 3] = [
             "jobs",
             "--no-fail-fast",
         ],
-        needs: None,
+        needs: &[],
     },
 ];
 
@@ -238,7 +208,7 @@ const KAFKA_STEPS: [Step; 2] = [
             "-D",
             "warnings",
         ],
-        needs: Some(CLIPPY),
+        needs: &[Tool::Clippy],
     },
     Step {
         what: "Kafka's door, the connector, whole jobs on a real broker: killed, fenced",
@@ -262,21 +232,9 @@ const KAFKA_STEPS: [Step; 2] = [
             "kafka",
             "--no-fail-fast",
         ],
-        needs: Some(JAVA),
+        needs: &tools::KAFKA,
     },
 ];
-
-const JAVA: Need = Need {
-    tool: Tool::Own("java"),
-    remedy: "install Java 17 or later, and Maven: `apt-get install default-jre-headless maven`",
-    optional: false,
-};
-
-const CLIPPY: Need = Need {
-    tool: Tool::Cargo("clippy"),
-    remedy: "install clippy: `rustup component add clippy`",
-    optional: false,
-};
 
 /// Runs every step in order; whether all passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
@@ -297,13 +255,15 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             progress.say("then librdkafka, and a Kafka broker is started for the tests on it");
         }
     }
+    let needs: Vec<Tool> = steps.iter().flat_map(|step| step.needs).copied().collect();
+    tools::ensure(&needs, &progress)?;
     let mut tally = Tally::default();
     let mut ended = Vec::new();
     for (i, step) in steps.iter().enumerate() {
         progress.say(&format!("{}/{} {}", i + 1, steps.len(), step.what));
         let before = progress.elapsed();
         let outcome = step.run(&progress, &mut tally)?;
-        let failed = matches!(outcome, Outcome::Failed | Outcome::Missing(_));
+        let failed = matches!(outcome, Outcome::Failed);
         ended.push((step.what, outcome, progress.elapsed().saturating_sub(before)));
         if failed && !options.keep_going {
             break;
@@ -317,14 +277,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 
 impl Step {
     fn run(&self, progress: &Progress, tally: &mut Tally) -> Result<Outcome> {
-        if let Some(need) = &self.needs
-            && !need.tool.is_there()
-        {
-            progress.say(&format!("{} is not installed; {}", need.tool.name(), need.remedy));
-            return Ok(match need.optional {
-                true => Outcome::Skipped(need.remedy),
-                false => Outcome::Missing(need.remedy),
-            });
+        if let Some(missing) = self.needs.iter().find_map(|tool| tool.look().err()) {
+            let remedy = missing.to_string();
+            progress.say(&format!("skipped; {remedy}"));
+            return Ok(Outcome::Skipped(remedy));
         }
         progress.say(&format!("    cargo {}", self.words.join(" ")));
         let mut command = cargo::command(self.words);
@@ -333,22 +289,6 @@ impl Step {
             _ => succeeds(&mut command)?,
         };
         Ok(if passed { Outcome::Passed } else { Outcome::Failed })
-    }
-}
-
-impl Tool {
-    fn is_there(&self) -> bool {
-        match self {
-            Tool::Cargo(name) => cargo::knows(name),
-            Tool::Own(name) => cargo::answers(&mut Command::new(name)),
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Tool::Cargo(name) => format!("cargo {name}"),
-            Tool::Own(name) => (*name).to_owned(),
-        }
     }
 }
 
@@ -366,9 +306,8 @@ fn close(ended: &[(&str, Outcome, Duration)], steps: &[&Step]) -> bool {
             Outcome::Passed => ("ok", None),
             Outcome::Failed => ("FAILED", None),
             Outcome::Skipped(remedy) => ("skipped", Some(remedy)),
-            Outcome::Missing(remedy) => ("MISSING", Some(remedy)),
         };
-        failed |= matches!(outcome, Outcome::Failed | Outcome::Missing(_));
+        failed |= matches!(outcome, Outcome::Failed);
         println!("{word:>8}  {:>12}  {what}", spoken(*time));
         if let Some(remedy) = remedy {
             println!("{:>24}{remedy}", "");

@@ -19,6 +19,7 @@ use super::job::{self, Job, Shown};
 use super::truth;
 use crate::cargo;
 use crate::say::Progress;
+use crate::tools;
 
 /// How long the consumer may take to read the alerts.
 const READ: Duration = Duration::from_secs(120);
@@ -27,6 +28,7 @@ const OUTPUT: [&str; 3] = ["suspicions", "travel", "truth"];
 
 /// Runs the demo; whether the verdict is exact.
 pub(super) fn run(options: &Options, progress: &Progress) -> Result<bool> {
+    tools::ensure(&tools::KAFKA, progress)?;
     progress.say("building the jobs for speed; the first build compiles librdkafka, some minutes");
     let [files, fraud, filler] = cargo::build_examples(EXAMPLES, "kafka")?;
     let folder = cargo::target().join("demo-kafka");

@@ -19,8 +19,9 @@ use xtask::say::Progress;
 
 use super::bugs::Job;
 use super::faults::{self, Beside, Faults};
-use super::jobs::Built;
+use super::jobs::{self, Built};
 use crate::cargo;
+use crate::tools;
 
 /// How long one run of a campaign goes on, at most.
 const RUN: Duration = Duration::from_secs(20 * 60);
@@ -77,6 +78,7 @@ impl Turn {
 /// Drills `job` for so many hours.
 pub(super) fn run(hours: f64, job: Job, target: &str) -> Result<bool> {
     let commit = commit()?;
+    tools::ensure(jobs::needs(job), &Progress::start())?;
     let mut built = Built::new(job, false, &cargo::target().join("drill-campaign"))?;
     // The hours are those of the runs.
     let progress = Progress::start();

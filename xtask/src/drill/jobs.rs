@@ -9,6 +9,7 @@ use xtask::kafka::{Broker, BrokerOptions};
 
 use super::bugs::Job;
 use crate::cargo;
+use crate::tools::{self, Tool};
 
 /// After how long the broker gives up a transaction of the drill job: outages are to be longer.
 pub(super) const TIMEOUT_MS: u64 = 10_000;
@@ -18,6 +19,15 @@ const INPUTS: [(&str, &str); 2] = [("drill-in", "2000"), ("drill-more", "500")];
 const CALM: (&str, &str) = ("drill-calm", "40000");
 /// What it writes, with the number of partitions.
 const OUTPUTS: [(&str, u32); 2] = [("drill-numbers", 3), ("drill-windows", 2)];
+
+/// What building and drilling a job takes.
+pub(super) fn needs(job: Job) -> &'static [Tool] {
+    match job {
+        Job::Files | Job::Clicks => &[],
+        Job::Spilling => &tools::ROCKSDB,
+        Job::Kafka => &tools::KAFKA,
+    }
+}
 
 /// A job that can be drilled.
 pub(super) struct Built {

@@ -23,6 +23,7 @@ use xtask::say::Progress;
 use self::bugs::Job;
 use self::faults::Beside;
 use crate::cargo;
+use crate::tools;
 
 /// What to drill.
 #[derive(clap::Args)]
@@ -95,6 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 /// The job on Kafka, while its broker is killed.
 fn kafka(options: &Options) -> Result<bool> {
     let progress = Progress::start();
+    tools::ensure(jobs::needs(Job::Kafka), &progress)?;
     progress.say("building the drill job and starting a broker");
     let mut built = jobs::Built::new(Job::Kafka, false, &cargo::target().join("drill-kafka"))?;
     let mut drill = built.drill();

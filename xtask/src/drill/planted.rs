@@ -12,20 +12,23 @@ use serde_json::Value;
 use xtask::say::{Progress, spoken};
 
 use super::bugs::{BUGS, Job, Planted};
-use super::jobs::Built;
+use super::jobs::{self, Built};
 use crate::cargo;
+use crate::tools::{self, Tool};
 
 /// Lives are lived until one is not as it should be, or so many runs were killed.
 const KILLS: &str = "24";
 
-/// Proves that the drills catch every planted bug of `jobs` whose name begins with `only`.
-pub(super) fn run(only: Option<&str>, jobs: &[Job]) -> Result<bool> {
+/// Proves that the drills catch every planted bug of the jobs `of` whose name begins with `only`.
+pub(super) fn run(only: Option<&str>, of: &[Job]) -> Result<bool> {
     let progress = Progress::start();
     let folder = cargo::target().join("drill-planted");
     let wanted = |bug: &&Planted| {
-        jobs.contains(&bug.job) && only.is_none_or(|only| bug.name.starts_with(only))
+        of.contains(&bug.job) && only.is_none_or(|only| bug.name.starts_with(only))
     };
     let bugs: Vec<&Planted> = BUGS.iter().filter(wanted).collect();
+    let needs: Vec<Tool> = bugs.iter().flat_map(|bug| jobs::needs(bug.job)).copied().collect();
+    tools::ensure(&needs, &progress)?;
     let mut built: BTreeMap<Job, Built> = BTreeMap::new();
     let mut missed = Vec::new();
     for bug in &bugs {

@@ -35,5 +35,21 @@ pub use ports::free_port;
 pub use record::ConsumedRecord;
 pub use wire::Topic;
 
+/// Whether there is a Java that runs Kafka.
+///
+/// # Errors
+/// It is missing or too old; the error says how to get one.
+pub fn look_for_java() -> anyhow::Result<()> {
+    java::Java::find().map(drop)
+}
+
+/// Whether Kafka's jars are there, or Maven, which fetches them.
+///
+/// # Errors
+/// Neither is; the error says how to get Maven.
+pub fn look_for_jars() -> anyhow::Result<()> {
+    jars::look_for(&jars::Version::parse(DEFAULT_VERSION)?)
+}
+
 /// The version of Kafka that runs unless another is named.
 pub const DEFAULT_VERSION: &str = "4.1.0";
