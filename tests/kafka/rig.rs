@@ -14,7 +14,7 @@ use riverrun::runtime::control::Control;
 use riverrun::runtime::run::{Outcome, RunError, run_job};
 use riverrun::runtime::status::JobStatus;
 use tempfile::TempDir;
-use xtask::kafka::{Broker, BrokerOptions, ConsumedRecord, Until};
+use xtask::kafka::{Broker, BrokerOptions, ConsumedRecord, Until, asked_version};
 
 /// The broker of all tests that leave it alive. It ends with this process.
 pub(crate) static BROKER: LazyLock<Broker> = LazyLock::new(|| broker(&[]));
@@ -26,13 +26,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) fn broker(properties: &[(&str, &str)]) -> Broker {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let properties = properties.iter().map(text).collect();
-    let options = BrokerOptions { properties, version: version(), ..BrokerOptions::default() };
+    let options =
+        BrokerOptions { properties, version: asked_version(), ..BrokerOptions::default() };
     Broker::start(&options).expect("Java and Maven, or the jars they fetched before")
-}
-
-/// The version of Kafka that the brokers of these tests have.
-pub(crate) fn version() -> String {
-    std::env::var("KAFKA_VERSION").unwrap_or_else(|_| BrokerOptions::default().version)
 }
 
 /// A job's name and settings, and its folder.

@@ -20,10 +20,10 @@ pub(crate) struct Options {
     /// Go on after a failed step, to see all of them.
     #[arg(long)]
     keep_going: bool,
-    /// Leave out what needs RocksDB, and so a C++ compiler.
+    /// Leave out what needs RocksDB, and so clang.
     #[arg(long)]
     without_rocksdb: bool,
-    /// Leave out what needs Kafka, and so Java.
+    /// Leave out what needs Kafka, and so make, Java and Maven.
     #[arg(long)]
     without_kafka: bool,
 }
@@ -181,8 +181,8 @@ const ROCKSDB_STEPS: [Step; 3] = [
     },
 ];
 
-/// Needs a C compiler, Java and, once, Maven. The first of them compiles librdkafka. Both name the
-/// same packages and features: others would compile all that these need once more.
+/// Needs make, a compiler of C++, Java and, once, Maven. The first of them compiles librdkafka.
+/// Both name the same packages and features: others would compile all that these need once more.
 const KAFKA_STEPS: [Step; 2] = [
     Step {
         what: "lints of what needs Kafka (librdkafka takes about 2 minutes on two cores, once)",
@@ -277,7 +277,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 
 impl Step {
     fn run(&self, progress: &Progress, tally: &mut Tally) -> Result<Outcome> {
-        if let Some(missing) = self.needs.iter().find_map(|tool| tool.look().err()) {
+        let mut optional = self.needs.iter().filter(|tool| tool.is_optional());
+        if let Some(missing) = optional.find_map(|tool| tool.look().err()) {
             let remedy = missing.to_string();
             progress.say(&format!("skipped; {remedy}"));
             return Ok(Outcome::Skipped(remedy));

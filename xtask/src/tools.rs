@@ -19,6 +19,8 @@ pub(crate) enum Tool {
     Deny,
     /// Compiles RocksDB; its library reads RocksDB's header.
     Clang,
+    /// Compiles librdkafka: any compiler of C++ does.
+    Cxx,
     /// Builds librdkafka.
     Make,
     /// Runs a Kafka broker.
@@ -30,42 +32,52 @@ pub(crate) enum Tool {
 /// What RocksDB is built with.
 pub(crate) const ROCKSDB: [Tool; 1] = [Tool::Clang];
 /// What a Kafka client is built with, and a broker runs on.
-pub(crate) const KAFKA: [Tool; 3] = [Tool::Make, Tool::Java, Tool::Maven];
+pub(crate) const KAFKA: [Tool; 4] = [Tool::Cxx, Tool::Make, Tool::Java, Tool::Maven];
 
 impl Tool {
     /// Whether it is there; if not, what to do.
     pub(crate) fn look(self) -> Result<()> {
-        let (there, remedy) = match self {
+        let there = match self {
             Tool::Java => return kafka::look_for_java(),
-            Tool::Maven => return kafka::look_for_jars(),
-            Tool::Rustfmt => {
-                (cargo::knows("fmt"), "rustfmt is missing: `rustup component add rustfmt`")
-            }
-            Tool::Clippy => {
-                (cargo::knows("clippy"), "clippy is missing: `rustup component add clippy`")
-            }
-            Tool::Deny => (
-                cargo::knows("deny"),
-                "to check dependencies here too: `cargo install --locked cargo-deny`",
-            ),
-            Tool::Make => (
-                cargo::answers(&mut Command::new("make")),
-                "librdkafka is built with make: `apt-get install make` on Debian or Ubuntu",
-            ),
-            Tool::Clang => (
-                cargo::answers(&mut Command::new("clang++")) && has_libclang(),
-                "RocksDB is built with clang and its library: `apt-get install clang libclang-dev` \
-                 on Debian or Ubuntu; elsewhere LLVM, with `clang++` on the PATH",
-            ),
+            Tool::Maven => return kafka::look_for_jars(&kafka::asked_version()),
+            Tool::Rustfmt => cargo::knows("fmt"),
+            Tool::Clippy => cargo::knows("clippy"),
+            Tool::Deny => cargo::knows("deny"),
+            Tool::Clang => answers("clang++") && has_libclang(),
+            Tool::Cxx => ["c++", "g++", "clang++"].into_iter().any(answers),
+            Tool::Make => answers("make"),
         };
         if !there {
-            bail!(remedy);
+            bail!(self.remedy());
         }
         Ok(())
     }
 
+    fn remedy(self) -> &'static str {
+        match self {
+            Tool::Rustfmt => "rustfmt is missing: `rustup component add rustfmt`",
+            Tool::Clippy => "clippy is missing: `rustup component add clippy`",
+            Tool::Deny => "to check dependencies here too: `cargo install --locked cargo-deny`",
+            Tool::Clang => {
+                "RocksDB is built with clang and its library: `apt-get install clang libclang-dev` \
+                 on Debian or Ubuntu; elsewhere LLVM, with `clang++` on the PATH and, where it is \
+                 in no usual place, the library's folder in LIBCLANG_PATH"
+            }
+            Tool::Cxx => {
+                "librdkafka is built with a compiler of C++: `apt-get install g++` on Debian or \
+                 Ubuntu; elsewhere `c++`, `g++` or `clang++` on the PATH"
+            }
+            Tool::Make => {
+                "librdkafka is built with make: `apt-get install make` on Debian or Ubuntu; \
+                 elsewhere `make` on the PATH"
+            }
+            Tool::Java => kafka::JAVA_REMEDY,
+            Tool::Maven => kafka::MAVEN_REMEDY,
+        }
+    }
+
     /// Whether what needs it is skipped where it is missing.
-    fn is_optional(self) -> bool {
+    pub(crate) fn is_optional(self) -> bool {
         self == Tool::Deny
     }
 
@@ -74,7 +86,10 @@ impl Tool {
         match self {
             Tool::Rustfmt | Tool::Clippy | Tool::Deny => &[],
             Tool::Clang => &["clang", "libclang-dev"],
+            Tool::Cxx => &["g++"],
             Tool::Make => &["make"],
+            // Nobody would look at it where another is named.
+            Tool::Java if std::env::var_os("JAVA_HOME").is_some_and(|home| !home.is_empty()) => &[],
             Tool::Java => &["default-jre-headless"],
             Tool::Maven => &["maven"],
         }
@@ -92,59 +107,54 @@ pub(crate) fn ensure(tools: &[Tool], progress: &Progress) -> Result<()> {
             missing.push(*tool);
         }
     }
-    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages()).copied().collect();
-    if !packages.is_empty()
-        && let Some(as_root) = AsRoot::found()
-    {
-        progress
-            .say(&format!("installing what is missing: apt-get install {}", packages.join(" ")));
-        as_root.apt_get(&["update"])?;
-        as_root
-            .apt_get(&[&["install", "-y", "--no-install-recommends"], &packages[..]].concat())?;
+    let mut words = Vec::new();
+    if let Err(error) = install(&missing, progress) {
+        words.push(format!("{error:#}"));
     }
     let looked = missing.iter().filter_map(|tool| tool.look().err());
-    let words: Vec<String> = looked.map(|error| format!("{error:#}")).collect();
+    words.extend(looked.map(|error| format!("{error:#}")));
     if !words.is_empty() {
         bail!("{}", words.join("\nerror: "));
     }
     Ok(())
 }
 
-/// How `apt-get` is run without asking anybody.
-enum AsRoot {
-    Already,
-    Sudo,
+/// Installs those that are packages, where there is a way.
+fn install(missing: &[Tool], progress: &Progress) -> Result<()> {
+    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages()).copied().collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let Some(apt_get) = AptGet::found() else { return Ok(()) };
+    progress.say(&format!("installing what is missing: apt-get install {}", packages.join(" ")));
+    apt_get.run(&["update"])?;
+    apt_get.run(&[&["install", "-y", "--no-install-recommends"], &packages[..]].concat())
 }
 
-impl AsRoot {
-    /// Whether there is such a way.
-    fn found() -> Option<AsRoot> {
-        let succeeds = |words: &[&str]| {
-            let mut command = Command::new(words[0]);
-            command.args(&words[1..]).stdin(Stdio::null());
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().is_ok_and(|status| status.success())
-        };
-        if !has_apt() {
-            None
-        } else if rustix::process::geteuid().is_root() {
-            Some(AsRoot::Already)
-        } else {
-            succeeds(&["sudo", "--non-interactive", "true"]).then_some(AsRoot::Sudo)
-        }
+/// A way to run `apt-get` as root that asks nobody anything.
+struct AptGet(&'static [&'static str]);
+
+impl AptGet {
+    fn found() -> Option<AptGet> {
+        let ways: [&[&str]; 2] = [
+            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
+            &["sudo", "--non-interactive", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
+        ];
+        let way = usize::from(!rustix::process::geteuid().is_root());
+        let found = AptGet(ways[way]);
+        cargo::answers(&mut found.command()).then_some(found)
     }
 
-    fn apt_get(&self, words: &[&str]) -> Result<()> {
-        let mut command = match self {
-            AsRoot::Already => Command::new("apt-get"),
-            AsRoot::Sudo => {
-                let mut command = Command::new("sudo");
-                command.args(["--non-interactive", "apt-get"]);
-                command
-            }
-        };
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.0[0]);
+        command.args(&self.0[1..]).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Result<()> {
+        let mut command = self.command();
         // What it prints goes where all progress goes.
-        command.arg("-q").args(words).stdin(Stdio::null()).stdout(std::io::stderr());
+        command.arg("-q").args(words).stdout(std::io::stderr());
         let ended = command.status().context("apt-get cannot be started")?;
         if !ended.success() {
             bail!("`apt-get {}` failed; its words are above", words.join(" "));
@@ -153,14 +163,14 @@ impl AsRoot {
     }
 }
 
-fn has_apt() -> bool {
-    cargo::answers(&mut Command::new("apt-get"))
+fn answers(program: &str) -> bool {
+    cargo::answers(&mut Command::new(program))
 }
 
 /// Whether the library is where Debian puts it. Elsewhere it comes with clang, or bindgen says what
 /// it looks for.
 fn has_libclang() -> bool {
-    if !has_apt() || std::env::var_os("LIBCLANG_PATH").is_some() {
+    if !answers("apt-get") || std::env::var_os("LIBCLANG_PATH").is_some() {
         return true;
     }
     let names = |folder: &Path| -> Vec<std::ffi::OsString> {
@@ -196,9 +206,10 @@ mod tests {
     fn what_is_missing_says_how_to_get_it() {
         let of_rust = [Tool::Rustfmt, Tool::Clippy, Tool::Deny];
         for tool in of_rust.iter().chain(&ROCKSDB).chain(&KAFKA) {
-            if let Err(error) = tool.look() {
-                assert!(error.to_string().contains('`'), "{tool:?}: {error}");
-            }
+            let remedy = tool.remedy();
+            assert_eq!(remedy.matches('`').count() % 2, 0, "{remedy}");
+            assert!(remedy.contains(" add ") || remedy.contains(" install "), "{remedy}");
+            assert!(tool.packages().iter().all(|package| remedy.contains(package)), "{remedy}");
         }
     }
 }

@@ -10,9 +10,9 @@ use riverrun::connectors::memory::MemoryOutput;
 use riverrun::engine::graph::NodeKind;
 use riverrun::engine::outside::{About, Finding, HeldBack, Outside, Verdict};
 use riverrun::operators::Job;
-use xtask::kafka::{Broker, free_port};
+use xtask::kafka::{Broker, asked_version, free_port};
 
-use crate::rig::{broker, version};
+use crate::rig::broker;
 
 /// A broker with a second listener, which wants a login and asks for rights.
 struct Guarded {
@@ -55,7 +55,7 @@ impl Guarded {
         let words: Vec<&str> = command.split_whitespace().collect();
         let (tool, words) = words.split_first().expect("a command");
         let class = match *tool {
-            "kafka-acls.sh" if version().starts_with("3.") => "kafka.admin.AclCommand",
+            "kafka-acls.sh" if asked_version().starts_with("3.") => "kafka.admin.AclCommand",
             "kafka-acls.sh" => "org.apache.kafka.tools.AclCommand",
             "kafka-topics.sh" => "org.apache.kafka.tools.TopicCommand",
             tool => panic!("{tool}"),

@@ -24,8 +24,9 @@ const LOCK_LIMIT: Duration = Duration::from_secs(960);
 /// The goal, with its version: without one, Maven takes the newest of the day.
 const GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 
-const REMEDY: &str = "Maven fetches Kafka's jars, once for each version: `apt-get install maven` \
-    on Debian or Ubuntu; elsewhere Apache Maven 3, with `mvn` on the PATH";
+/// What to do where Maven is missing.
+pub const REMEDY: &str = "Maven fetches Kafka's jars, once for each version: \
+    `apt-get install maven` on Debian or Ubuntu; elsewhere Apache Maven 3, with `mvn` on the PATH";
 
 /// Whose log library the version uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub(super) fn look_for(version: &Version) -> Result<()> {
     }
     let mut maven = Command::new("mvn");
     maven.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    ensure!(maven.status().is_ok_and(|status| status.success()), "`mvn` is missing. {REMEDY}");
+    ensure!(maven.status().is_ok_and(|status| status.success()), "`mvn` does not answer. {REMEDY}");
     Ok(())
 }
 

@@ -8,8 +8,10 @@ use anyhow::{Result, bail};
 /// Kafka 4 asks for it, and 3.9 runs on it.
 const OLDEST: u32 = 17;
 
-const REMEDY: &str = "Kafka needs Java 17 or later: `apt-get install default-jre-headless` on \
-    Debian or Ubuntu; elsewhere any JDK or JRE, on the PATH or in the folder JAVA_HOME names";
+/// What to do where there is no such Java.
+pub const REMEDY: &str = "Kafka needs Java 17 or later: `apt-get install default-jre-headless` on \
+    Debian or Ubuntu (`openjdk-17-jre-headless` where that is older); elsewhere any JDK or JRE. \
+    It is looked for in the folder that JAVA_HOME names, if it names one, else on the PATH";
 
 /// A Java that is new enough.
 #[derive(Clone, Debug)]

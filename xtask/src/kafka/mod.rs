@@ -31,9 +31,19 @@ mod wire;
 
 pub use broker::{Broker, BrokerOptions};
 pub use consume::Until;
+pub use jars::REMEDY as MAVEN_REMEDY;
+pub use java::REMEDY as JAVA_REMEDY;
 pub use ports::free_port;
 pub use record::ConsumedRecord;
 pub use wire::Topic;
+
+/// The version of Kafka that runs unless another is named.
+pub const DEFAULT_VERSION: &str = "4.1.0";
+
+/// The version that `KAFKA_VERSION` names, if it names one.
+pub fn asked_version() -> String {
+    std::env::var("KAFKA_VERSION").unwrap_or_else(|_| DEFAULT_VERSION.to_owned())
+}
 
 /// Whether there is a Java that runs Kafka.
 ///
@@ -43,13 +53,10 @@ pub fn look_for_java() -> anyhow::Result<()> {
     java::Java::find().map(drop)
 }
 
-/// Whether Kafka's jars are there, or Maven, which fetches them.
+/// Whether the jars of a version are there, or Maven, which fetches them.
 ///
 /// # Errors
 /// Neither is; the error says how to get Maven.
-pub fn look_for_jars() -> anyhow::Result<()> {
-    jars::look_for(&jars::Version::parse(DEFAULT_VERSION)?)
+pub fn look_for_jars(version: &str) -> anyhow::Result<()> {
+    jars::look_for(&jars::Version::parse(version)?)
 }
-
-/// The version of Kafka that runs unless another is named.
-pub const DEFAULT_VERSION: &str = "4.1.0";
