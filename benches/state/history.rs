@@ -68,14 +68,21 @@ pub(crate) fn rows(size: Size) -> anyhow::Result<()> {
     flat("threads", &samples, |taken| taken.threads)
 }
 
-/// Of the state in `folder`: a savepoint is just that.
+/// Of the state in `folder`: a savepoint is just that, its segment and its manifest. Both count, as
+/// all files do of what lies on disk.
 fn live_bytes(folder: &Path) -> anyhow::Result<u64> {
     let run = Running::start(AGAIN, folder);
     run.feed.open_to(u64::MAX);
     run.first_answer()?;
     let status = run.status.clone();
     run.stop(CommandKind::Stop { savepoint: true })?;
-    Ok(status.last_checkpoint().context("a savepoint was taken")?.bytes)
+    let segment = status.last_checkpoint().context("a savepoint was taken")?.bytes;
+    let mut newest = None;
+    for entry in std::fs::read_dir(folder.join("checkpoints").join("checkpoints"))? {
+        newest = newest.max(Some(entry?.path()));
+    }
+    let manifest = newest.context("a savepoint has a manifest")?.metadata()?.len();
+    Ok(segment + manifest)
 }
 
 /// The time to the first record: in turns, so that both get the same minutes.
