@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::binary::binary;
@@ -130,9 +131,8 @@ impl Run<'_> {
     pub(crate) fn then_sigterm(&self, parallelism: u32, after: Duration) {
         let child = self.start(parallelism, self.example.slowly);
         std::thread::sleep(after);
-        let pid = child.id().to_string();
-        // Fails only when the job has ended by itself.
-        drop(Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status());
+        // Nobody has waited for it yet: so it is there even when it has ended by itself.
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("it can be asked");
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -120,8 +121,7 @@ fn an_interrupted_drill_leaves_nothing_behind() {
         assert!(Instant::now() < until, "no topics are made");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let asked = Command::new("kill").args(["-INT", &drill.id().to_string()]).status();
-    assert!(asked.expect("kill is there").success());
+    kill_process(Pid::from_child(&drill), Signal::INT).expect("it lives");
     let status = drill.wait().expect("ends");
     assert_eq!(status.code(), Some(130), "interrupted");
     // The broker answers before a topic is gone.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use xtask::kafka::{Broker, free_port};
 
 use super::numbers::{RECORDS, check, copy, pipeline, signal, start};
@@ -113,13 +114,13 @@ fn case_14_a_run_thought_dead_wakes_up_between_the_fencing_of_its_two_producers(
     let (first, second) = (World::new("between"), World::new("between"));
     let zombie = start(&proxied.address(), &first, "out");
     await_checkpoints(first.folder.path());
-    signal(&zombie, "-STOP");
+    signal(&zombie, Signal::STOP);
     copy(first.folder.path(), second.folder.path());
     proxied.proxy.tell(INIT_PRODUCER_ID, Deal::Passed);
     proxied.proxy.tell(INIT_PRODUCER_ID, Deal::Held(Duration::from_secs(3)));
     let owner = start(&proxied.address(), &second, "out");
     proxied.proxy.await_done(2, LIMIT);
-    signal(&zombie, "-CONT");
+    signal(&zombie, Signal::CONT);
     let (ended, said) = end_of(zombie, LIMIT);
     assert_eq!(ended, Some(false), "it must not go on");
     assert!(said.contains("RR0404"), "{said}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::Duration;
 
 use riverrun::connectors::datagen::Datagen;
@@ -10,6 +10,7 @@ use riverrun::connectors::kafka::Kafka;
 use riverrun::prelude::*;
 use riverrun::runtime::config::RunOptions;
 use riverrun::runtime::control::Control;
+use rustix::process::{Pid, Signal, kill_process};
 use xtask::kafka::Broker;
 
 use crate::rig::{World, child, config, given, run, visible};
@@ -57,9 +58,8 @@ pub(super) fn check(broker: &Broker, out: &str, count: u64) {
 }
 
 /// Sends a signal.
-pub(super) fn signal(process: &Child, signal: &str) {
-    let sent = Command::new("kill").args([signal, &process.id().to_string()]).status();
-    assert!(sent.expect("kill is there").success());
+pub(super) fn signal(process: &Child, signal: Signal) {
+    kill_process(Pid::from_child(process), signal).expect("it lives");
 }
 
 /// Copies a folder: what a second machine would have of the checkpoints.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::numbers::{RECORDS, check, copy, signal, start};
 use crate::rig::{BROKER, LIMIT, World, await_checkpoints, end_of};
 
@@ -12,11 +14,11 @@ fn case_13_a_run_thought_dead_wakes_up_after_another_took_over() {
     let (first, second) = (World::new("zombie"), World::new("zombie"));
     let zombie = start(&address, &first, "zombie-out");
     await_checkpoints(first.folder.path());
-    signal(&zombie, "-STOP");
+    signal(&zombie, Signal::STOP);
     copy(first.folder.path(), second.folder.path());
     let owner = start(&address, &second, "zombie-out");
     await_checkpoints(second.folder.path());
-    signal(&zombie, "-CONT");
+    signal(&zombie, Signal::CONT);
     let (ended, said) = end_of(zombie, LIMIT);
     assert_eq!(ended, Some(false), "it must not go on");
     assert!(said.contains("RR0404") && said.contains("taken over"), "{said}");
@@ -33,9 +35,9 @@ fn cases_11_and_12_a_transaction_expires_while_the_job_stands_still_or_is_down()
     let process = start(&address, &world, "expired-out");
     await_checkpoints(world.folder.path());
     // While it stands still.
-    signal(&process, "-STOP");
+    signal(&process, Signal::STOP);
     std::thread::sleep(Duration::from_secs(14));
-    signal(&process, "-CONT");
+    signal(&process, Signal::CONT);
     await_checkpoints(world.folder.path());
     // While it is down.
     let (ended, _) = end_of(process, Duration::ZERO);

@@ -6,10 +6,11 @@ mod latency;
 mod restart;
 mod throughput;
 
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 
 use crate::setup::{Options, Rows, Setup};
@@ -83,7 +84,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Ends a job as its user would: final checkpoint, commit, exit code 0.
 fn stop(mut job: Child) -> Result<()> {
-    Command::new("kill").args(["-TERM", &job.id().to_string()]).status()?;
+    kill_process(Pid::from_child(&job), Signal::TERM)?;
     let ended = job.wait()?;
     ensure!(ended.success(), "the engine ended with {ended} when it was asked to stop");
     Ok(())

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rig::{AT_ONCE, Run, SLOWLY, newest_segment, said, signal};
+use rustix::process::Signal;
 use server::Server;
 
 /// What a dead run's lock may cost the next: the lease, some looks, and the start of a process.
@@ -63,10 +64,10 @@ fn a_run_that_slept_through_its_lease_is_fenced() {
     let run = Run::new(&server, "fenced");
     let sleeper = run.start(2, 2_000);
     run.await_checkpoint();
-    signal(&sleeper, "STOP");
+    signal(&sleeper, Signal::STOP);
     let said_by_second = run.to_its_end(3, AT_ONCE);
     assert!(said_by_second.contains("sign of life"), "{said_by_second}");
-    signal(&sleeper, "CONT");
+    signal(&sleeper, Signal::CONT);
     let (ended, said) = said(sleeper);
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("RR0223"), "{said}");
@@ -79,7 +80,7 @@ fn a_damaged_object_is_refused_by_name() {
     let run = Run::new(&server, "damaged");
     let child = run.start(2, SLOWLY);
     run.await_checkpoint();
-    signal(&child, "TERM");
+    signal(&child, Signal::TERM);
     let (ended, text) = said(child);
     assert!(ended.status.success(), "{text}");
     let segment = newest_segment(&server.folder("damaged"));

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::server::{ACCESS_KEY, SECRET_KEY, Server};
@@ -94,10 +95,9 @@ pub(crate) fn said(child: Child) -> (Output, String) {
     (output, said)
 }
 
-/// Sends a signal by its name.
-pub(crate) fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success(), "the process lives");
+/// Sends a signal.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).expect("the process lives");
 }
 
 /// The newest segment of a store.
