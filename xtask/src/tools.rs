@@ -39,13 +39,13 @@ impl Tool {
     pub(crate) fn look(self) -> Result<()> {
         let there = match self {
             Tool::Java => return kafka::look_for_java(),
-            Tool::Maven => return kafka::look_for_jars(&kafka::asked_version()),
             Tool::Rustfmt => cargo::knows("fmt"),
             Tool::Clippy => cargo::knows("clippy"),
             Tool::Deny => cargo::knows("deny"),
             Tool::Clang => answers("clang++") && has_libclang(),
             Tool::Cxx => ["c++", "g++", "clang++"].into_iter().any(answers),
             Tool::Make => answers("make"),
+            Tool::Maven => kafka::has_jars(&kafka::asked_version())? || answers("mvn"),
         };
         if !there {
             bail!(self.remedy());

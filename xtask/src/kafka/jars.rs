@@ -88,18 +88,9 @@ pub(crate) fn libs(version: &Version, say: &dyn Fn(&str)) -> Result<PathBuf> {
     Ok(whole.join("libs"))
 }
 
-/// Whether the jars of `version` are there, or what fetches them.
-///
-/// # Errors
-/// Neither is.
-pub(super) fn look_for(version: &Version) -> Result<()> {
-    if is_whole(&cache()?.join(version.as_str()), version) {
-        return Ok(());
-    }
-    let mut maven = Command::new("mvn");
-    maven.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    ensure!(maven.status().is_ok_and(|status| status.success()), "`mvn` does not answer. {REMEDY}");
-    Ok(())
+/// Whether the jars of `version` are there.
+pub(super) fn are_there(version: &Version) -> Result<bool> {
+    Ok(is_whole(&cache()?.join(version.as_str()), version))
 }
 
 /// Waits for the lock on the file `path`, which is made if need be. It is given back by drop, or

@@ -53,10 +53,10 @@ pub fn look_for_java() -> anyhow::Result<()> {
     java::Java::find().map(drop)
 }
 
-/// Whether the jars of a version are there, or Maven, which fetches them.
+/// Whether the jars of a version are there, so that nobody need fetch them.
 ///
 /// # Errors
-/// Neither is; the error says how to get Maven.
-pub fn look_for_jars(version: &str) -> anyhow::Result<()> {
-    jars::look_for(&jars::Version::parse(version)?)
+/// It is no version of Kafka that runs here; nobody says where jars are kept.
+pub fn has_jars(version: &str) -> anyhow::Result<bool> {
+    jars::are_there(&jars::Version::parse(version)?)
 }
